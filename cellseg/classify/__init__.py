@@ -1,0 +1,1 @@
+"""Verdicts on cells. Floor 3: tables in, tables out."""

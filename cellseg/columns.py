@@ -1,0 +1,157 @@
+"""The one truth about tables: every column's name, type, unit, range, meaning, formula and source. Floor 1.
+
+`docs/tables.md` and each run's `columns.json` are made from here; `check_columns` holds tables to it. Columns that exist
+once a channel or once a stain are written with a placeholder: `intensity_{channel}_mean`, `od_{stain}_mean`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+from cellseg.errors import TableError
+
+DType = Literal["string", "uint32", "int32", "int64", "float64", "bool"]
+Family = Literal["identity", "position", "shape", "intensity", "focus", "neighborhood", "flags", "verdict"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the cells table (or a family of them, where the name has a placeholder)."""
+
+    name: str
+    dtype: DType
+    unit: str
+    meaning: str
+    formula: str = ""
+    source: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    family: Family = "shape"
+
+
+_CROFTON = "Crofton 1868; Legland, Kieu, Devaux 2007, Image Anal Stereol 26:83"
+_MOMENTS = "Hu 1962, IRE Trans Inf Theory 8:179"
+_FERET = "Feret 1930; Walton 1948, Nature 162:329"
+_OD = "Ruifrok & Johnston 2001, Anal Quant Cytol Histol 23:291"
+
+
+def _c(
+    family: Family, name: str, dtype: DType, unit: str, meaning: str, formula: str = "", source: str = "",
+    minimum: float | None = None, maximum: float | None = None,
+) -> Column:  # fmt: skip
+    return Column(name, dtype, unit, meaning, formula, source, minimum, maximum, family)
+
+
+def _statistics(prefix: str, unit: str, of: str, source: str) -> tuple[Column, ...]:
+    rows = [
+        ("mean", "mean", "sum / n"),
+        ("sd", "standard deviation", "sqrt(mean of squares - square of mean), population form"),
+        ("min", "least", "min"),
+        ("q05", "5 % quantile", "linear interpolation between order statistics"),
+        ("q25", "lower quartile", "linear interpolation between order statistics"),
+        ("q50", "median", "linear interpolation between order statistics"),
+        ("q75", "upper quartile", "linear interpolation between order statistics"),
+        ("q95", "95 % quantile", "linear interpolation between order statistics"),
+        ("max", "greatest", "max"),
+    ]
+    return tuple(
+        _c("intensity", f"{prefix}_{key}", "float64", unit, f"{word} {of} over the cell's pixels", formula, source, 0.0)
+        for key, word, formula in rows
+    )
+
+
+COLUMNS: tuple[Column, ...] = (
+    _c("identity", "sample", "string", "", "the sample's name in the sample sheet"),
+    _c("identity", "cell_id", "uint32", "", "the cell's pixel value in labels.ome.tif and its id in every export", "raster order of the first pixel", "", 1),
+    _c("position", "centroid_y_px", "float64", "px", "centroid, downwards from the centre of the top row", "mean of y", _MOMENTS, 0),
+    _c("position", "centroid_x_px", "float64", "px", "centroid, rightwards from the centre of the left column", "mean of x", _MOMENTS, 0),
+    _c("position", "centroid_y_um", "float64", "um", "centroid, downwards", "centroid_y_px * mpp", _MOMENTS, 0),
+    _c("position", "centroid_x_um", "float64", "um", "centroid, rightwards", "centroid_x_px * mpp", _MOMENTS, 0),
+    _c("position", "bbox_y0_px", "int64", "px", "first row of the bounding box", "", "", 0),
+    _c("position", "bbox_x0_px", "int64", "px", "first column of the bounding box", "", "", 0),
+    _c("position", "bbox_y1_px", "int64", "px", "row after the last of the bounding box", "", "", 1),
+    _c("position", "bbox_x1_px", "int64", "px", "column after the last of the bounding box", "", "", 1),
+    _c("shape", "n_pixels", "int64", "px", "pixels of the cell", "count", "", 1),
+    _c("shape", "area_um2", "float64", "um2", "area", "n_pixels * mpp^2", "", 0),
+    _c("shape", "perimeter_um", "float64", "um", "length of the outline", "Crofton's formula over 4 directions * mpp", _CROFTON, 0),
+    _c("shape", "equivalent_diameter_um", "float64", "um", "diameter of the disc of the same area", "sqrt(4 area / pi)", "", 0),
+    _c("shape", "major_axis_um", "float64", "um", "long axis of the ellipse of the same second moments", "4 sqrt(l1), l1 the larger eigenvalue of the inertia tensor (pixels as squares: + 1/12)", _MOMENTS, 0),
+    _c("shape", "minor_axis_um", "float64", "um", "short axis of the ellipse of the same second moments", "4 sqrt(l2)", _MOMENTS, 0),
+    _c("shape", "orientation_rad", "float64", "rad", "angle between the rows' direction (downwards) and the long axis, counter-clockwise", "0.5 atan2(-2 mu11, mu_yy - mu_xx) of the inertia tensor", _MOMENTS, -1.5707963267948966, 1.5707963267948966),
+    _c("shape", "max_feret_um", "float64", "um", "greatest caliper distance", "over the convex hull of the pixels' edge midpoints", _FERET, 0),
+    _c("shape", "min_feret_um", "float64", "um", "least caliper distance", "over the convex hull of the pixels' edge midpoints", _FERET, 0),
+    _c("shape", "eccentricity", "float64", "1", "0 for a circle, near 1 for a line", "sqrt(1 - l2 / l1)", _MOMENTS, 0, 1),
+    _c("shape", "convex_area_um2", "float64", "um2", "area of the pixels within the convex hull", "pixel centres in or on the hull of the pixels' edge midpoints, * mpp^2", "", 0),
+    _c("shape", "solidity", "float64", "1", "share of the convex hull that the cell fills", "area / convex area", "", 0, 1),
+    _c("shape", "extent", "float64", "1", "share of the bounding box that the cell fills", "n_pixels / (bbox height * bbox width)", "", 0, 1),
+    _c("shape", "circularity", "float64", "1", "1 for a circle, less for ragged or long outlines", "4 pi area / perimeter^2, clipped at 1", "Cox 1927, J Paleontol 1:179", 0, 1),
+    _c("shape", "aspect_ratio", "float64", "1", "long over short axis", "major / minor; NaN where the minor axis is 0", _MOMENTS, 1),
+    *_statistics("intensity_{channel}", "gray level", "of the channel, as stored in the file", ""),
+    *_statistics("od_{stain}", "OD", "optical density (log10) of the separated stain, in steps of 0.001, negative values as 0", _OD),
+    _c("focus", "edge_sharpness_per_um", "float64", "1/um", "mean gradient along the outline, relative to the slide's contrast; blurred cells score low", "mean Sobel gradient of gray over the outline's pixels / (99 % - 1 % quantile of the slide's gray) / mpp", "Pech-Pacheco et al. 2000, ICPR (gradient measures of focus)", 0),
+    _c("neighborhood", "nearest_neighbor_um", "float64", "um", "distance to the nearest other centroid; NaN where the cell is alone", "k-d tree", "", 0),
+    _c("neighborhood", "density_per_mm2", "float64", "1/mm2", "cells around this one", "other centroids within density_radius_um / the part of that disc that lies in the image", "", 0),
+    _c("flags", "touches_border", "bool", "", "the image's border cuts the cell"),
+    _c("flags", "seam_joined", "bool", "", "joined from pieces because it was larger than the overlap of tiles; never so for method threshold, which does not depend on tiles"),
+    _c("verdict", "status", "string", "", "healthy, abnormal, uncertain or excluded: exactly one"),
+    _c("verdict", "abnormal_score", "float64", "1", "distance from the healthy reference; NaN without a reference", "root mean square (or largest) of the clipped absolute robust z of the features", "Rousseeuw & Croux 1993, JASA 88:1273", 0),
+    _c("verdict", "n_reasons", "int32", "", "number of reasons", "", "", 0),
+    _c("verdict", "reasons", "string", "", "why, in words, parted by '; ': value and healthy interval, or why the cell is excluded"),
+)  # fmt: skip
+
+_NAMES = {column.name: column for column in COLUMNS}
+_PATTERNS = [
+    (re.compile("^" + re.sub(r"\\\{\w+\\\}", "(.+)", re.escape(column.name)) + "$"), column)
+    for column in COLUMNS
+    if "{" in column.name
+]
+
+
+def find_column(name: str) -> Column:
+    """The definition of a column by its full name (`od_eosin_mean` finds `od_{stain}_mean`), with that name put in.
+
+    Raises
+    ------
+    TableError
+        If no column has that name; the message names the nearest.
+    """
+    if name in _NAMES and "{" not in name:
+        return _NAMES[name]
+    for pattern, column in _PATTERNS:
+        if match := pattern.match(name):
+            return Column(**(asdict(column) | {"name": name, "meaning": f"{match.group(1)}: {column.meaning}"}))
+    near = get_close_matches(name, list(_NAMES), n=3)
+    raise TableError(
+        f"no column is called {name!r}; nearest: {', '.join(near) or 'none'}; `cellseg columns` lists them all"
+    )
+
+
+def columns_of(families: Iterable[Family], planes: Iterable[str] = ()) -> tuple[Column, ...]:
+    """The columns of these families in table order; `planes` (`intensity_red`, `od_hematoxylin`) fill the placeholders."""
+    chosen, planes = set(families), tuple(planes)
+    out: list[Column] = []
+    for column in COLUMNS:
+        if column.family not in chosen or "{" in column.name:
+            continue
+        if column.family == "focus" and "intensity" in chosen:
+            out.extend(_plane_columns(planes))
+            chosen.discard("intensity")
+        out.append(column)
+    if "intensity" in chosen:
+        at = next((i for i, c in enumerate(out) if c.family in ("neighborhood", "flags", "verdict")), len(out))
+        out[at:at] = _plane_columns(planes)
+    return tuple(out)
+
+
+def _plane_columns(planes: Iterable[str]) -> list[Column]:
+    keys = [c.name.rsplit("_", 1)[1] for c in COLUMNS if c.name.startswith("od_{stain}_")]
+    return [find_column(f"{plane}_{key}") for plane in planes for key in keys]
+
+
+def describe_columns(names: Iterable[str]) -> list[dict[str, str | float | None]]:
+    """What `columns.json` says of each named column, in order."""
+    return [asdict(find_column(name)) for name in names]

@@ -1,0 +1,266 @@
+"""The one truth about settings: what there is, its unit, its bounds and its default. Floor 1.
+
+`config.yaml`, the JSON schemas in `workflows/schemas` and the reference in the docs are generated from
+these models and compared with them by a test. A model's docstring is its section's heading, the docstring under a
+field its comment in `config.yaml`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cellseg.types import STAINS, Stain, Status
+
+
+class Settings(BaseModel):
+    """What every section is: frozen, no unknown key, no infinite number, documented field by field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class InputSettings(Settings):
+    """Reading images."""
+
+    max_decoded_mpx: float = Field(default=500.0, gt=0, le=4000)
+    """Mpx; an image (PNG, JPEG) or a TIFF strip or tile that would decode to more is refused, not opened."""
+    mpp_tolerance: float = Field(default=0.02, ge=0, le=1)
+    """fraction; the sheet's pixel size may differ by this much from the file's before the contradiction is reported."""
+
+
+class QualitySettings(Settings):
+    """When a slide is `unassessable` rather than judged."""
+
+    max_black_fraction: float = Field(default=0.95, gt=0, le=1)
+    """fraction; a brightfield slide with more black pixels than this is unassessable (1: never)."""
+    max_saturated_fraction: float = Field(default=0.5, gt=0, le=1)
+    """fraction; a fluorescence slide with more pixels at the top of their range than this is unassessable (1: never)."""
+    min_focus: float = Field(default=0.0, ge=0)
+    """1/um; a slide whose focus figure (see docs/method.md) is lower is unassessable (0: never)."""
+
+
+class PreprocessSettings(Settings):
+    """Stain separation, scaling and the tissue mask; all of it is estimated once for the slide."""
+
+    stain_method: Literal["ruifrok", "macenko"] = "ruifrok"
+    """ruifrok: published stain vectors; macenko: vectors estimated from the slide, for stains that drift."""
+    background_rgb: tuple[int, int, int] | None = None
+    """gray levels of empty glass (8-bit scale); null estimates it from the slide, and takes white where no glass is seen."""
+    macenko_min_od: float = Field(default=0.15, gt=0, lt=2)
+    """OD; paler pixels are left out of the Macenko estimate."""
+    macenko_percentile: float = Field(default=1.0, gt=0, lt=50)
+    """percent; the extreme angles that Macenko takes as pure stains."""
+    tissue_min_od: float = Field(default=0.05, ge=0, lt=2)
+    """OD over the background; a block with less mean optical density is empty glass (brightfield stains)."""
+    tissue_block_um: float = Field(default=16.0, gt=0)
+    """um; side of the blocks of the tissue mask; smaller ones follow the edge more closely."""
+    low_percentile: float = Field(default=1.0, ge=0, lt=50)
+    """percent; fluorescence: what lies under it is black."""
+    high_percentile: float = Field(default=99.8, gt=50, le=100)
+    """percent; fluorescence: what lies over it is white."""
+    gamma: float = Field(default=0.5, gt=0, le=2)
+    """power; fluorescence: under 1 lifts dim nuclei beside bright ones before the threshold is sought."""
+    quality: QualitySettings = QualitySettings()
+
+
+class ThresholdSettings(Settings):
+    """Segmentation by thresholding, cleaning and watershed. Lengths in um, so that they hold at any magnification."""
+
+    method: Literal["fixed", "otsu", "li", "triangle", "multiotsu", "local"] = "otsu"
+    """how the threshold is found, once for the slide; fixed takes `value`; local compares with the mean of a block."""
+    value: float | None = None
+    """fixed only: gray levels (or OD for a stain); darker is a cell (`foreground: bright`: brighter is)."""
+    factor: float = Field(default=1.0, gt=0, le=10)
+    """times the found threshold; over 1 takes less (fixed and local: not used)."""
+    multiotsu_classes: int = Field(default=3, ge=2, le=5)
+    """multiotsu only: number of classes the histogram is cut into."""
+    multiotsu_cut: int = Field(default=-1, ge=-1, le=3)
+    """multiotsu only: which of the cuts, counted from the palest, parts cells from the rest; -1 is the strictest."""
+    block_um: float = Field(default=40.0, gt=0)
+    """um; local only: side of the block whose mean a pixel is compared with; at least two cells wide."""
+    local_offset: float = Field(default=0.1, ge=-1, le=1)
+    """fraction of the Otsu threshold; local only: a cell must exceed its block's mean by this much."""
+    local_floor: float = Field(default=0.5, ge=0, le=2)
+    """fraction of the Otsu threshold; local only: what is fainter is never a cell, however empty its block."""
+    channel: str = "auto"
+    """auto (hematoxylin for he and hdab, gray for others, the only or first channel for fluorescence), gray, a stain or a channel name."""
+    foreground: Literal["auto", "dark", "bright"] = "auto"
+    """auto: bright for fluorescence and stains' OD, dark for gray of the others."""
+    smooth_um: float = Field(default=0.5, ge=0, le=20)
+    """um; standard deviation of the Gaussian before the threshold; more joins fragments, less keeps fine outlines."""
+    open_um: float = Field(default=0.5, ge=0, le=20)
+    """um; radius of the opening that cuts thin bridges and drops specks; 0: none."""
+    max_hole_um: float = Field(default=4.0, ge=0, le=100)
+    """um; holes no longer and no wider than this are filled."""
+    split: Literal["none", "distance", "intensity", "mixed"] = "distance"
+    """what touching cells are parted by: depth inside the outline, stain intensity, both, or not at all."""
+    split_depth_um: float = Field(default=0.4, ge=0, le=20)
+    """um; h of the h-maxima: necks shallower than this do not part cells; more joins, less splits."""
+    split_depth_fraction: float = Field(default=0.15, ge=0, lt=1)
+    """fraction of the cell's own depth that a neck must fall by; keeps large uneven cells whole."""
+    max_radius_um: float = Field(default=32.0, gt=0, le=200)
+    """um; depth is counted up to here; it sets the context that tiles read."""
+    min_area_um2: float = Field(default=8.0, ge=0)
+    """um2; smaller pieces are not cells and get no label."""
+    max_area_um2: float = Field(default=4000.0, gt=0)
+    """um2; larger pieces are not cells and get no label."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ThresholdSettings:
+        if self.method == "fixed" and self.value is None:
+            raise ValueError("method fixed needs a value (gray levels)")
+        if self.min_area_um2 >= self.max_area_um2:
+            raise ValueError(f"min_area_um2 {self.min_area_um2} is not under max_area_um2 {self.max_area_um2}")
+        return self
+
+
+class SegmentationSettings(Settings):
+    """Cell instance segmentation."""
+
+    method: Literal["threshold"] = "threshold"
+    """threshold: histogram threshold and watershed."""
+    threshold: ThresholdSettings = ThresholdSettings()
+    by_stain: dict[Stain, dict[str, Any]] = Field(default={})
+    """per stain, the keys of `threshold` that differ from the above."""
+
+    @model_validator(mode="after")
+    def _check(self) -> SegmentationSettings:
+        for stain in self.by_stain:
+            self.for_stain(stain)
+        return self
+
+    def for_stain(self, stain: Stain) -> ThresholdSettings:
+        """The threshold settings in force for slides of `stain`.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            If what `by_stain` says does not fit `ThresholdSettings`.
+        """
+        return ThresholdSettings.model_validate(self.threshold.model_dump() | self.by_stain.get(stain, {}))
+
+
+class MeasureSettings(Settings):
+    """What is measured of each cell."""
+
+    families: tuple[Literal["shape", "intensity", "focus", "neighborhood"], ...] = (
+        "shape", "intensity", "focus", "neighborhood",
+    )  # fmt: skip
+    """families of columns; identity, position and flags are always there."""
+    density_radius_um: float = Field(default=50.0, gt=0, le=1000)
+    """um; local density counts the centroids within this radius."""
+
+
+class Rule(Settings):
+    """One rule: a column and bounds; a cell outside of them gets `status`."""
+
+    column: str
+    """name of a numeric column of the cells table; its unit is in its name."""
+    above: float | None = None
+    """the rule hits when the value is greater."""
+    below: float | None = None
+    """the rule hits when the value is less."""
+    status: Literal["abnormal", "uncertain"] = "abnormal"
+    """what the cell becomes."""
+    stains: tuple[Stain, ...] = STAINS
+    """slides the rule applies to."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Rule:
+        if self.above is None and self.below is None:
+            raise ValueError("a rule needs above, below or both")
+        return self
+
+
+class ReferenceSettings(Settings):
+    """Robust z against the cells of the sheet's `reference` samples of the same stain."""
+
+    enabled: bool = True
+    """false: only rules judge."""
+    features: tuple[str, ...] = (
+        "area_um2", "eccentricity", "solidity", "circularity", "od_hematoxylin_mean", "od_hematoxylin_sd",
+        "nearest_neighbor_um",
+    )  # fmt: skip
+    """columns that the score is made of; those that a stain does not have are left out and named in the log."""
+    score: Literal["rms", "max"] = "rms"
+    """how the absolute robust z of the features become one score: root mean square, or the largest."""
+    z_clip: float = Field(default=10.0, gt=0)
+    """robust z; larger ones count as this, so that one wild feature does not rule."""
+    uncertain_quantile: float = Field(default=0.95, gt=0, lt=1)
+    """fraction of healthy reference cells; a score over theirs is at least uncertain."""
+    abnormal_quantile: float = Field(default=0.99, gt=0, lt=1)
+    """fraction of healthy reference cells; a score over theirs is abnormal."""
+    interval: float = Field(default=0.95, gt=0, lt=1)
+    """fraction of healthy reference cells inside the interval that reasons quote."""
+    reason_z: float = Field(default=2.0, ge=0)
+    """robust z; a feature beyond it is named as a reason."""
+    min_cells: int = Field(default=50, ge=3)
+    """cells; a reference of fewer judges nothing."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ReferenceSettings:
+        if self.uncertain_quantile > self.abnormal_quantile:
+            raise ValueError(
+                f"uncertain_quantile {self.uncertain_quantile} is over abnormal_quantile {self.abnormal_quantile}"
+            )
+        return self
+
+
+class ExcludeSettings(Settings):
+    """Which cells are not judged; each keeps its row, with the reason."""
+
+    border: bool = True
+    """cells cut by the image's border."""
+    min_area_um2: float = Field(default=15.0, ge=0)
+    """um2; smaller ones are more likely debris."""
+    min_focus_fraction: float = Field(default=0.3, ge=0, le=1)
+    """fraction of the slide's median edge sharpness; cells under it are out of focus."""
+
+
+class ClassifySettings(Settings):
+    """The verdict on each cell: exclusion first, then rules and reference; the graver verdict wins."""
+
+    exclude: ExcludeSettings = ExcludeSettings()
+    rules: tuple[Rule, ...] = ()
+    """list of {column, above, below, status, stains}; see docs/method.md."""
+    reference: ReferenceSettings = ReferenceSettings()
+
+
+class ReportSettings(Settings):
+    """Pictures."""
+
+    overlay_max_px: int = Field(default=4096, ge=64, le=20000)
+    """px; longer side of the overlay; larger slides are shown reduced, with one field at full resolution beside."""
+    plot_features: tuple[str, ...] = (
+        "area_um2", "circularity", "solidity", "eccentricity", "od_hematoxylin_mean", "intensity_gray_mean",
+        "nearest_neighbor_um", "abnormal_score",
+    )  # fmt: skip
+    """columns plotted by status; those that a slide does not have are left out."""
+
+
+class ComputeSettings(Settings):
+    """How the work is cut; it changes no result."""
+
+    tile_px: int = Field(default=2048, ge=64, le=16384)
+    """px; side of a tile; smaller ones take less memory."""
+
+
+class Config(Settings):
+    """All settings of a run; `config.yaml` holds them at their defaults."""
+
+    samples: str = "samples.tsv"
+    """path of the sample sheet, from the folder where snakemake is started."""
+    results: str = "results"
+    """folder that gets the results, from the same place."""
+    input: InputSettings = InputSettings()
+    preprocess: PreprocessSettings = PreprocessSettings()
+    segmentation: SegmentationSettings = SegmentationSettings()
+    measure: MeasureSettings = MeasureSettings()
+    classify: ClassifySettings = ClassifySettings()
+    report: ReportSettings = ReportSettings()
+    compute: ComputeSettings = ComputeSettings()
+
+
+MOST_GRAVE: tuple[Status, ...] = ("excluded", "abnormal", "uncertain", "healthy")
+"""When several verdicts meet, the first of these wins."""

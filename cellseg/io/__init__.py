@@ -1,0 +1,1 @@
+"""Reading and writing files: slides, label images, tables, sheets. Floor 2."""

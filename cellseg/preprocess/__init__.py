@@ -1,0 +1,1 @@
+"""What is estimated once for a slide: stains, scaling, tissue, quality. Floor 3: arrays in, arrays out."""
