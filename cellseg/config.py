@@ -83,6 +83,8 @@ class ThresholdSettings(Settings):
     """fraction of the Otsu threshold; local only: a cell must exceed its block's mean by this much."""
     local_floor: float = Field(default=0.5, ge=0, le=2)
     """fraction of the Otsu threshold; local only: what is fainter is never a cell, however empty its block."""
+    min_contrast: float = Field(default=3.0, ge=0)
+    """standard deviations of the background; a slide whose two sides of the threshold lie closer has no cells (0: always some)."""
     channel: str = "auto"
     """auto (hematoxylin for he and hdab, gray for others, the only or first channel for fluorescence), gray, a stain or a channel name."""
     foreground: Literal["auto", "dark", "bright"] = "auto"

@@ -1,0 +1,55 @@
+"""Where there is tissue, block by block. Floor 3: arrays in, arrays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cellseg.types import Window
+
+
+@dataclass(frozen=True)
+class TissueMask:
+    """Tissue as (h, w) bool, one value a block of `block_px` pixels of the slide."""
+
+    blocks: NDArray[np.bool_]
+    block_px: int
+
+    def any_in(self, window: Window) -> bool:
+        """Whether a window of the slide touches tissue."""
+        size = self.block_px
+        return bool(self.blocks[window.y0 // size : -(-window.y1 // size), window.x0 // size : -(-window.x1 // size)].any())
+
+    def at(self, y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether pixels of the slide lie in tissue."""
+        return self.blocks[y // self.block_px, x // self.block_px]
+
+    def expand(self, window: Window) -> NDArray[np.bool_]:
+        """The mask (h, w) bool of a window, pixel by pixel."""
+        rows = np.arange(window.y0, window.y1) // self.block_px
+        columns = np.arange(window.x0, window.x1) // self.block_px
+        return self.blocks[rows[:, None], columns[None, :]]
+
+
+def whole_slide(height_px: int, width_px: int, block_px: int) -> TissueMask:
+    """A mask that takes everything for tissue."""
+    return TissueMask(np.ones((-(-height_px // block_px), -(-width_px // block_px)), bool), block_px)
+
+
+def find_tissue(block_means: NDArray[np.float64], background: tuple[float, ...], *, min_od: float, block_px: int) -> TissueMask:
+    """Blocks whose mean optical density (log10, over the channels) exceeds `min_od`, and the blocks around them.
+
+    Parameters
+    ----------
+    block_means : (h, w, C) ndarray of float64
+        Mean gray level of each block.
+    background : tuple of float
+        Gray level of glass per channel.
+    """
+    density = -np.log10((block_means + 1.0) / (np.array(background) + 1.0)).mean(axis=2)
+    seed = (density > min_od).astype(np.uint8)
+    # one block more on every side: cells at the rim of tissue lie half in a pale block
+    return TissueMask(cv2.dilate(seed, np.ones((3, 3), np.uint8)).astype(bool), block_px)

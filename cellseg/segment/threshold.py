@@ -1,0 +1,156 @@
+"""One threshold for the whole slide, from its histogram. Floor 3: arrays in, numbers out.
+
+Histograms are of a segmentation signal (cells are high), summed over all tiles; thresholds are counts of that signal, and a
+pixel is foreground when it is greater.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.filters import threshold_multiotsu, threshold_otsu
+
+from cellseg.config import ThresholdSettings
+from cellseg.preprocess.normalize import SIGNAL_MAX
+
+_COARSE = 16
+
+
+class Threshold(NamedTuple):
+    """The slide's threshold and how far foreground and background lie apart.
+
+    `contrast` is the distance of the two means in standard deviations of the background; `found` is false where it is too
+    small for cells to be there at all.
+    """
+
+    count: float
+    contrast: float
+    found: bool
+
+
+def find_threshold(histogram: NDArray[np.int64], settings: ThresholdSettings, *, fixed_count: int | None) -> Threshold:
+    """The threshold of a slide.
+
+    Parameters
+    ----------
+    histogram : (4096,) ndarray of int64
+        Pixels of each signal count.
+    settings : ThresholdSettings
+        Method and its options.
+    fixed_count : int or None
+        The count of `settings.value`, for method `fixed`.
+
+    Returns
+    -------
+    Threshold
+        For an empty or one-valued histogram: the greatest count, nothing found.
+
+    References
+    ----------
+    Otsu 1979, IEEE Trans SMC 9:62; Liao, Chen & Chung 2001, J Inf Sci Eng 17:713 (multi-level);
+    Li & Tam 1998, Pattern Recognit Lett 19:771; Zack, Rogers & Latt 1977, J Histochem Cytochem 25:741 (triangle).
+    """
+    if settings.method == "fixed" and fixed_count is not None:
+        return Threshold(float(fixed_count), _contrast(histogram, fixed_count), found=True)
+    if np.count_nonzero(histogram) < 2:
+        return Threshold(float(SIGNAL_MAX), 0.0, found=False)
+    count = _METHODS.get(settings.method, _otsu)(histogram, settings)
+    if settings.method != "local":
+        count *= settings.factor
+    contrast = _contrast(histogram, count)
+    return Threshold(float(count), contrast, found=contrast >= settings.min_contrast)
+
+
+def _contrast(histogram: NDArray[np.int64], count: float) -> float:
+    """Distance of the class means over the background's standard deviation; 0 where a class is empty."""
+    levels = np.arange(len(histogram), dtype=np.float64)
+    below = levels <= count
+    if not histogram[below].sum() or not histogram[~below].sum():
+        return 0.0
+    low = np.average(levels[below], weights=histogram[below])
+    high = np.average(levels[~below], weights=histogram[~below])
+    spread = np.sqrt(np.average((levels[below] - low) ** 2, weights=histogram[below]))
+    # half a count: the signal is quantised, a background of one level is not infinitely still
+    return float((high - low) / max(spread, 0.5))
+
+
+def _otsu(histogram: NDArray[np.int64], settings: ThresholdSettings) -> float:
+    return float(threshold_otsu(hist=(histogram, np.arange(len(histogram)))))
+
+
+def _multiotsu(histogram: NDArray[np.int64], settings: ThresholdSettings) -> float:
+    coarse = histogram.reshape(-1, _COARSE).sum(axis=1)
+    if np.count_nonzero(coarse) < settings.multiotsu_classes:
+        return _otsu(histogram, settings)
+    cuts = threshold_multiotsu(classes=settings.multiotsu_classes, hist=(coarse, np.arange(len(coarse))))
+    return float((cuts[min(settings.multiotsu_cut, len(cuts) - 1)] + 1) * _COARSE - 1)
+
+
+def _li(histogram: NDArray[np.int64], settings: ThresholdSettings) -> float:
+    """Minimum cross entropy by Li & Tam's iteration, on the histogram; counts are shifted by one so that logarithms exist."""
+    levels = np.arange(1, len(histogram) + 1, dtype=np.float64)
+    n, total = np.cumsum(histogram), np.cumsum(histogram * levels)
+    current, following = -np.inf, total[-1] / n[-1]
+    while abs(following - current) > 0.5:
+        current = following
+        i = int(np.clip(np.floor(current), 1, len(levels))) - 1
+        if n[i] == 0 or n[i] == n[-1]:
+            break
+        low, high = total[i] / n[i], (total[-1] - total[i]) / (n[-1] - n[i])
+        following = (high - low) / (np.log(high) - np.log(low))
+    return float(following - 1.0)
+
+
+def _triangle(histogram: NDArray[np.int64], settings: ThresholdSettings) -> float:
+    """The level farthest from the line between the histogram's peak and its far end, on 256 bins."""
+    coarse = histogram.reshape(-1, _COARSE).sum(axis=1).astype(np.float64)
+    filled = np.flatnonzero(coarse)
+    first, last, peak = int(filled[0]), int(filled[-1]), int(np.argmax(coarse))
+    end = last if last - peak >= peak - first else first
+    levels = np.arange(min(peak, end), max(peak, end) + 1)
+    if len(levels) < 3:
+        return _otsu(histogram, settings)
+    line = np.interp(levels, sorted((peak, end)), [coarse[i] for i in sorted((peak, end))])
+    return float((levels[np.argmax(line - coarse[levels])] + 1) * _COARSE - 1)
+
+
+_METHODS = {"otsu": _otsu, "local": _otsu, "multiotsu": _multiotsu, "li": _li, "triangle": _triangle}
+
+
+def smooth_signal(signal: NDArray[np.uint16], sigma_px: float) -> NDArray[np.uint16]:
+    """The signal (h, w) uint16 under a Gaussian of `sigma_px`, cut off at 3 sigma; in fixed-point, so position-free."""
+    if sigma_px <= 0:
+        return signal
+    size = 2 * smoothing_reach_px(sigma_px) + 1
+    return cv2.GaussianBlur(signal, (size, size), sigma_px, borderType=cv2.BORDER_REFLECT_101)
+
+
+def smoothing_reach_px(sigma_px: float) -> int:
+    """How far `smooth_signal` looks, px."""
+    return int(np.ceil(3 * sigma_px)) if sigma_px > 0 else 0
+
+
+def foreground(
+    signal: NDArray[np.uint16], threshold: Threshold, settings: ThresholdSettings, *, mpp: float
+) -> NDArray[np.uint8]:
+    """The pixels over the threshold, (h, w) uint8 of 0 and 1; for method `local` also over their block's mean."""
+    if not threshold.found:
+        return np.zeros(signal.shape, np.uint8)
+    if settings.method != "local":
+        return (signal > threshold.count).view(np.uint8)
+    reach = block_reach_px(settings, mpp)
+    size = 2 * reach + 1
+    sums = cv2.boxFilter(
+        signal.astype(np.float64), cv2.CV_64F, (size, size), normalize=False, borderType=cv2.BORDER_REFLECT_101
+    )  # integers up to 2**53 are exact in float64, so the sums do not depend on where the window lies
+    offset = round(settings.local_offset * threshold.count)
+    floor = settings.local_floor * threshold.count
+    return (((signal.astype(np.float64) - offset) * size * size > sums) & (signal > floor)).view(np.uint8)
+
+
+def block_reach_px(settings: ThresholdSettings, mpp: float) -> int:
+    """Half the side of the block of method `local`, px; 0 for the other methods."""
+    return max(1, round(settings.block_um / mpp / 2)) if settings.method == "local" else 0

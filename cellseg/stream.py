@@ -1,0 +1,37 @@
+"""A function run over the tiles of a slide, in order, by several threads, in bounded memory. Floor 4.
+
+Workers are threads: the hot loops are compiled and release the interpreter, the slide and its caches are shared, and a second
+worker costs one more tile of memory rather than a second process.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_tiles(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
+    """The results of `function` for all items, in their order, with at most `workers` + 1 waiting to be taken.
+
+    The first error ends the run: what is not yet begun is cancelled and the error is raised where the results are read.
+    """
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
