@@ -1,0 +1,88 @@
+"""Which cells cannot be judged: cut by the border, too small, out of focus. Floor 3: tables in, findings out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from cellseg.classify.finding import Finding, float_column
+from cellseg.classify.words import write_apart, write_bound, write_number
+from cellseg.config import ExcludeSettings
+from cellseg.errors import ConfigError
+
+SHARPNESS = "edge_sharpness_per_um"
+
+
+def exclusion_columns(settings: ExcludeSettings) -> tuple[str, ...]:
+    """The columns that the exclusion looks at."""
+    wanted = {
+        "touches_border": settings.border,
+        "area_um2": settings.min_area_um2 > 0,
+        SHARPNESS: settings.min_focus_fraction > 0,
+    }
+    return tuple(name for name, used in wanted.items() if used)
+
+
+def check_exclusion(settings: ExcludeSettings, names: list[str], where: str) -> None:
+    """Refuse a table without the columns that the exclusion looks at.
+
+    Raises
+    ------
+    ConfigError
+        With the setting that turns the criterion off.
+    """
+    off = {"touches_border": "border: false", "area_um2": "min_area_um2: 0", SHARPNESS: "min_focus_fraction: 0"}
+    for name in exclusion_columns(settings):
+        if name not in names:
+            raise ConfigError(
+                f"{where}: no column {name}, which classify.exclude looks at; measure its family "
+                f"(`cellseg columns`) or set classify.exclude.{off[name]}"
+            )
+
+
+def median_sharpness(values: NDArray[np.float64]) -> float:
+    """The median of a slide's edge sharpness over the cells that have one; NaN without any."""
+    measured = values[np.isfinite(values)]
+    return float(np.median(measured)) if measured.size else float("nan")
+
+
+def find_excluded(table: pa.Table, settings: ExcludeSettings, *, sharpness: float) -> list[Finding]:
+    """The cells of a table that are not to be judged, one finding a criterion.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        With the columns of `exclusion_columns`; NaN excludes nothing.
+    settings : ExcludeSettings
+        The bounds.
+    sharpness : float
+        `median_sharpness` of the whole slide, 1/um; NaN excludes nothing.
+    """
+    findings = []
+    if settings.border:
+        cut = np.flatnonzero(table["touches_border"].to_numpy())
+        findings.append(Finding(cut, "excluded", "cut by the image border"))
+    if settings.min_area_um2 > 0:
+        findings.append(_too_small(float_column(table, "area_um2"), settings.min_area_um2))
+    if settings.min_focus_fraction > 0:
+        findings.append(_out_of_focus(float_column(table, SHARPNESS), settings.min_focus_fraction, sharpness))
+    return findings
+
+
+def _too_small(areas_um2: NDArray[np.float64], least_um2: float) -> Finding:
+    rows = np.flatnonzero(areas_um2 < least_um2)
+    bound = write_bound(least_um2)
+    texts = [
+        f"area_um2 {write_apart(area, least_um2)} under {bound} (too small to judge)"
+        for area in areas_um2[rows].tolist()
+    ]
+    return Finding(rows, "excluded", texts)
+
+
+def _out_of_focus(values: NDArray[np.float64], fraction: float, median: float) -> Finding:
+    bound = fraction * median
+    rows = np.flatnonzero(values < bound)
+    tail = f"under {write_bound(round(100 * fraction, 6))} % of the slide's median {write_number(median)}"
+    texts = [f"out of focus: {SHARPNESS} {write_apart(value, bound)} {tail}" for value in values[rows].tolist()]
+    return Finding(rows, "excluded", texts)

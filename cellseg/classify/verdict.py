@@ -1,0 +1,105 @@
+"""The verdict on each cell: exclusion first, then the graver of rules and reference. Floor 3: tables in, tables out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from cellseg.classify.exclude import check_exclusion, exclusion_columns, find_excluded
+from cellseg.classify.finding import Finding, combine_findings
+from cellseg.classify.reference import ReferenceFit, check_reference, judge_by_reference
+from cellseg.classify.rules import apply_rules, check_rules, rules_for
+from cellseg.columns import Column, find_column
+from cellseg.config import ClassifySettings
+from cellseg.types import Stain
+
+VERDICT_COLUMNS: tuple[Column, ...] = tuple(
+    find_column(name) for name in ("cell_id", "status", "abnormal_score", "n_reasons", "reasons")
+)
+"""Columns of the verdicts table."""
+
+
+def reference_in_force(fit: ReferenceFit | None, settings: ClassifySettings) -> ReferenceFit | None:
+    """The reference that judges: None where there is none, it is unusable, or the settings turn it off."""
+    return fit if fit is not None and fit.usable and settings.reference.enabled else None
+
+
+def verdict_inputs(fit: ReferenceFit | None, stain: Stain, settings: ClassifySettings) -> tuple[str, ...]:
+    """The columns of the measurements that verdicts are made from, each once, `cell_id` first."""
+    judge = reference_in_force(fit, settings)
+    rules = (rule.column for rule in rules_for(settings.rules, stain))
+    return tuple(
+        dict.fromkeys(["cell_id", *exclusion_columns(settings.exclude), *rules, *(judge.features if judge else ())])
+    )
+
+
+def check_verdict_inputs(
+    schema: pa.Schema, fit: ReferenceFit | None, stain: Stain, settings: ClassifySettings, where: str
+) -> None:
+    """Refuse a table that the settings or the reference do not fit.
+
+    Raises
+    ------
+    ConfigError
+        If a rule or the exclusion names a column that the table lacks.
+    ModelError
+        If the reference is of another stain or needs columns that the table lacks.
+    """
+    check_exclusion(settings.exclude, schema.names, where)
+    check_rules(rules_for(settings.rules, stain), schema, where)
+    if judge := reference_in_force(fit, settings):
+        check_reference(judge, schema.names, stain, where)
+
+
+def judge_cells(
+    table: pa.Table, fit: ReferenceFit | None, *, stain: Stain, sharpness: float, settings: ClassifySettings
+) -> pa.Table:
+    """The verdicts (VERDICT_COLUMNS) on the cells of a table, row by row.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        With the columns of `verdict_inputs`, checked by `check_verdict_inputs`; may be a part of the slide's table.
+    fit : ReferenceFit or None
+        What healthy cells look like.
+    stain : str
+        The slide's stain; it chooses the rules.
+    sharpness : float
+        `median_sharpness` of the whole slide, 1/um.
+    settings : ClassifySettings
+        What excludes a cell, the rules, and how the reference is used.
+
+    Returns
+    -------
+    pyarrow.Table
+        Each cell is healthy unless something speaks against it, and uncertain where nothing can judge it.
+    """
+    findings = find_excluded(table, settings.exclude, sharpness=sharpness)
+    rules = rules_for(settings.rules, stain)
+    judge = reference_in_force(fit, settings)
+    findings += apply_rules(table, rules)
+    scores = np.full(table.num_rows, np.nan)
+    if judge:
+        scores, held = judge_by_reference(table, judge, reason_z=settings.reference.reason_z)
+        findings += held
+    elif not rules:
+        everyone = np.arange(table.num_rows)
+        findings.append(Finding(everyone, "uncertain", _nothing_to_judge_by(fit, stain, settings)))
+    status, n_reasons, reasons = combine_findings(table.num_rows, findings)
+    return pa.table(
+        {
+            "cell_id": table["cell_id"],
+            "status": pa.array(status, pa.string()),
+            "abnormal_score": pa.array(scores, pa.float64()),
+            "n_reasons": pa.array(n_reasons, pa.int32()),
+            "reasons": pa.array(reasons, pa.string()),
+        }
+    )
+
+
+def _nothing_to_judge_by(fit: ReferenceFit | None, stain: Stain, settings: ClassifySettings) -> str:
+    if not settings.reference.enabled:
+        return f"the reference is turned off and there is no rule for stain {stain}: nothing to judge by"
+    if fit is None:
+        return f"no healthy reference and no rule for stain {stain}: nothing to judge by"
+    return f"no usable healthy reference for stain {stain} ({fit.fault})"
