@@ -1,0 +1,54 @@
+# Two commands do it all: `make run` (the demo) and `make test`. Nothing needs to be installed before but Python and git.
+# Targets are relative to this folder, so that its path may hold spaces.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: run test check format docs clean help
+
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+help: ## show the targets
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
+
+run: .venv/installed-run ## install what a run needs, run the demo into results/, say where to look
+	cellseg demo results/demo
+	snakemake --cores 2 --quiet rules --config samples=results/demo/samples.tsv results=results
+	cellseg demo results/demo --report results
+
+test: .venv/installed-dev ## install all, run the whole test suite
+	python -m pytest
+
+check: .venv/installed-dev ## what the tests cannot see: style, types, workflow lint
+	ruff check .
+	ruff format --check .
+	mypy --strict cellseg
+	snakefmt --check Snakefile workflows
+	snakemake --lint --config samples=tests/workflow/samples.tsv
+
+format: .venv/installed-dev ## put code in the house style
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflows
+
+docs: .venv/installed-dev ## generate what is generated: config.yaml, schemas, docs/tables.md
+	cellseg config > config.yaml
+	cellseg schema config > workflows/schemas/config.schema.json
+	cellseg schema samples > workflows/schemas/samples.schema.json
+	cellseg columns --markdown > docs/tables.md
+
+clean: ## remove what the demo and the tools made; .venv and results of your own stay
+	rm -rf results/demo .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+
+.venv/bin/python:
+	@.ci/make-venv .venv
+
+.venv/installed-run: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@ .venv/installed-run

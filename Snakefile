@@ -1,0 +1,38 @@
+# From a folder of microscope images to per-cell tables: each rule is one `cellseg` command, each job one slide.
+#     snakemake --cores 2 --config samples=mine.tsv results=out
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "workflows/common.smk"
+include: "workflows/preprocess.smk"
+include: "workflows/segment.smk"
+include: "workflows/measure.smk"
+include: "workflows/classify.smk"
+include: "workflows/report.smk"
+
+
+wildcard_constraints:
+    sample="[^/]+",
+    stain="[a-z]+",
+
+
+# One bad slide neither stops the others nor makes the next run ask for flags.
+workflow.execution_settings.keep_going = True
+workflow.dag_settings.force_incomplete = True
+
+
+rule all:
+    default_target: True
+    input:
+        in_results("slides.tsv"),
+        in_results("summary.csv"),
+        in_results("logs/check.done"),
+
+
+onerror:
+    close_ledger()

@@ -1,0 +1,149 @@
+# What the rules share: the checked settings, the sample sheet, and where results go.
+import csv
+import fcntl
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+STARTED = time.time()
+# The `cellseg` beside this snakemake, also when its environment is not activated; a conda environment goes before it.
+os.environ["PATH"] = os.pathsep.join(
+    [os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]
+)
+# Where the post-deployment script of the conda environment finds the package.
+os.environ["CELLSEG_SOURCE"] = os.path.dirname(os.path.abspath(workflow.main_snakefile))
+
+
+def check_inputs(config):
+    """Stop with every fault of settings and sheet in one message, each with its place and its cure."""
+    if not (workflow.is_main_process and shutil.which("cellseg")):
+        return  # a job of a run that was checked, or cellseg lives in conda environments only: the schemas check
+    command = ["cellseg", "check-inputs", "--config-json", json.dumps(config)]
+    checked = subprocess.run(command, capture_output=True, text=True)
+    if checked.returncode:
+        raise WorkflowError(checked.stderr.strip())
+
+
+def read_sheet(path):
+    """The rows of the sample sheet by sample, with defaults filled in; image paths start at the sheet's folder."""
+    with open(path, newline="", encoding="utf-8-sig") as stream:
+        rows = [
+            {k: v.strip() for k, v in row.items() if v and v.strip()}
+            for row in csv.DictReader(stream, delimiter="\t")
+        ]
+    rows = [
+        row | {"mpp": float(row["mpp"])} if "mpp" in row else row for row in rows if row
+    ]
+    validate({"samples": rows}, "schemas/samples.schema.json")
+    return {
+        row["sample"]: row | {"path": os.path.join(os.path.dirname(path), row["path"])}
+        for row in rows
+    }
+
+
+def clear_stale_lock():
+    """Take away the lock that a killed run left in this folder: a living run holds a lock that dies with it."""
+    folder = Path(".snakemake")
+    folder.mkdir(exist_ok=True)
+    handle = open(folder / "alive", "w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return None
+    for lock in folder.glob("locks/*.lock"):
+        lock.unlink()
+    return handle
+
+
+def in_results(path):
+    """A place in the results folder."""
+    return f"{RESULTS}/{path}"
+
+
+def image_if_there(wildcards):
+    """The sample's image; none when it cannot be read, which is then that sample's failure and not the batch's."""
+    path = SAMPLES[wildcards.sample]["path"]
+    return path if os.path.isfile(path) and os.access(path, os.R_OK) else []
+
+
+def image_path(wildcards):
+    """The sample's image, there or not."""
+    return SAMPLES[wildcards.sample]["path"]
+
+
+def acquisition(wildcards):
+    """What the sheet says of how the slide was made, as options."""
+    row = SAMPLES[wildcards.sample]
+    given = [
+        (f"--{key}", str(row[key])) for key in ("stain", "mpp", "channel") if key in row
+    ]
+    return shlex.join(word for pair in given for word in pair)
+
+
+def as_json(section, *keys):
+    """A section of the settings (or some of its keys), for --settings; a rule gets no more than what bears on it."""
+    settings = config[section]
+    return json.dumps({key: settings[key] for key in keys or settings}, sort_keys=True)
+
+
+def segmentation_settings(wildcards):
+    """The segmentation section, with what it says of this sample's stain and no other."""
+    stain = SAMPLES[wildcards.sample]["stain"]
+    by_stain = config["segmentation"]["by_stain"]
+    own = {stain: by_stain[stain]} if stain in by_stain else {}
+    return json.dumps(config["segmentation"] | {"by_stain": own}, sort_keys=True)
+
+
+def reference_of(wildcards):
+    """The healthy reference that the sample is judged against; none when its stain has no reference samples."""
+    stain = SAMPLES[wildcards.sample]["stain"]
+    return in_results(f"reference/{stain}.json") if stain in REFERENCES else []
+
+
+def reference_option(wildcards, input):
+    """The option that names the reference, if there is one."""
+    return shlex.join(["--reference", str(input.reference)]) if input.reference else ""
+
+
+def reference_measurements(wildcards):
+    """The measurements of all reference samples of a stain."""
+    return expand(
+        in_results("samples/{sample}/measure/measurements.parquet"),
+        sample=REFERENCES[wildcards.stain],
+    )
+
+
+def share_of_cores():
+    """Threads a job: one when there are samples enough to keep every core busy, more when there are few."""
+    return max(1, min(16, int(workflow.cores or 1) // max(1, len(SAMPLES))))
+
+
+def more_memory(mem_mb):
+    """So many MB, and as many more with each attempt after a job that ran out of them."""
+    return lambda wildcards, attempt: mem_mb * attempt
+
+
+def close_ledger():
+    """Write the ledger of a run that broke off; one that this run wrote already says why it did not succeed."""
+    ledger = Path(in_results("slides.tsv"))
+    if SAMPLES and not (ledger.exists() and ledger.stat().st_mtime >= STARTED):
+        subprocess.run(["cellseg", "summary", RESULTS, "--samples", config["samples"]])
+
+
+alive = clear_stale_lock() if workflow.is_main_process else None
+check_inputs(config)
+validate(config, "schemas/config.schema.json")  # fills in the defaults
+RESULTS = config["results"].rstrip("/")
+SAMPLES = read_sheet(config["samples"])
+REFERENCES = {}
+for name, row in SAMPLES.items():
+    if row["group"] == "reference" and config["classify"]["reference"]["enabled"]:
+        REFERENCES.setdefault(row["stain"], []).append(name)

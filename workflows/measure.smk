@@ -1,0 +1,25 @@
+rule measure:
+    input:
+        image=image_if_there,
+        labels=in_results("samples/{sample}/segment/labels.ome.tif"),
+        recipe=in_results("samples/{sample}/preprocess/recipe.json"),
+    output:
+        measurements=in_results("samples/{sample}/measure/measurements.parquet"),
+    log:
+        in_results("logs/measure/{sample}.log"),
+    benchmark:
+        in_results("benchmarks/measure/{sample}.tsv")
+    retries: 1
+    conda:
+        "envs/cellseg.yaml"
+    threads: share_of_cores()
+    resources:
+        mem_mb=more_memory(2000),
+        runtime=120,
+        tile_px=config["compute"]["tile_px"],
+    params:
+        image=image_path,
+        settings=as_json("measure"),
+    shell:
+        "(set -x; cellseg measure {params.image:q} {input.labels:q} -o {output.measurements:q} --recipe {input.recipe:q}"
+        " --sample {wildcards.sample:q} --settings {params.settings:q} --workers {threads} --placeholder) > {log:q} 2>&1"

@@ -1,0 +1,28 @@
+rule preprocess:
+    input:
+        image=image_if_there,
+    output:
+        recipe=in_results("samples/{sample}/preprocess/recipe.json"),
+        tissue=in_results("samples/{sample}/preprocess/tissue.png"),
+        thumbnail=in_results("samples/{sample}/preprocess/thumbnail.png"),
+        quality=in_results("samples/{sample}/preprocess/quality.json"),
+    log:
+        in_results("logs/preprocess/{sample}.log"),
+    benchmark:
+        in_results("benchmarks/preprocess/{sample}.tsv")
+    retries: 1
+    conda:
+        "envs/cellseg.yaml"
+    threads: share_of_cores()
+    resources:
+        mem_mb=more_memory(1500),
+        runtime=60,
+        tile_px=config["compute"]["tile_px"],
+    params:
+        image=image_path,
+        folder=subpath(output.recipe, parent=True),
+        acquisition=acquisition,
+        settings=as_json("preprocess"),
+    shell:
+        "(set -x; cellseg preprocess {params.image:q} -o {params.folder:q} {params.acquisition} --settings {params.settings:q}"
+        " --tile-px {resources.tile_px} --workers {threads} --placeholder) > {log:q} 2>&1"

@@ -1,0 +1,105 @@
+rule tables:
+    input:
+        measurements=in_results("samples/{sample}/measure/measurements.parquet"),
+        verdicts=in_results("samples/{sample}/classify/verdicts.parquet"),
+    output:
+        csv=in_results("samples/{sample}/cells.csv"),
+        parquet=in_results("samples/{sample}/cells.parquet"),
+        healthy=in_results("samples/{sample}/healthy.csv"),
+        abnormal=in_results("samples/{sample}/abnormal.csv"),
+        uncertain=in_results("samples/{sample}/uncertain.csv"),
+        excluded=in_results("samples/{sample}/excluded.csv"),
+        columns=in_results("samples/{sample}/columns.json"),
+    log:
+        in_results("logs/tables/{sample}.log"),
+    benchmark:
+        in_results("benchmarks/tables/{sample}.tsv")
+    retries: 1
+    conda:
+        "envs/cellseg.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_memory(1500),
+        runtime=60,
+    params:
+        folder=subpath(output.csv, parent=True),
+    shell:
+        "(set -x; cellseg tables {input.measurements:q} {input.verdicts:q} -o {params.folder:q} --placeholder) > {log:q} 2>&1"
+
+
+rule overlay:
+    input:
+        image=image_if_there,
+        labels=in_results("samples/{sample}/segment/labels.ome.tif"),
+        cells=in_results("samples/{sample}/cells.parquet"),
+        recipe=in_results("samples/{sample}/preprocess/recipe.json"),
+    output:
+        overlay=in_results("samples/{sample}/overlay.png"),
+        features=in_results("samples/{sample}/features.png"),
+    log:
+        in_results("logs/overlay/{sample}.log"),
+    benchmark:
+        in_results("benchmarks/overlay/{sample}.tsv")
+    retries: 1
+    conda:
+        "envs/cellseg.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_memory(2000),
+        runtime=60,
+    params:
+        image=image_path,
+        folder=subpath(output.overlay, parent=True),
+        settings=as_json("report"),
+    shell:
+        "(set -x; cellseg overlay {params.image:q} {input.labels:q} {input.cells:q} -o {params.folder:q}"
+        " --recipe {input.recipe:q} --settings {params.settings:q} --placeholder) > {log:q} 2>&1"
+
+
+rule summary:
+    input:
+        sheet=config["samples"],
+        tables=expand(in_results("samples/{sample}/columns.json"), sample=SAMPLES),
+        overlays=expand(in_results("samples/{sample}/overlay.png"), sample=SAMPLES),
+    output:
+        slides=in_results("slides.tsv"),
+        summary=in_results("summary.csv"),
+    log:
+        in_results("logs/summary.log"),
+    benchmark:
+        in_results("benchmarks/summary.tsv")
+    retries: 1
+    localrule: True
+    conda:
+        "envs/cellseg.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_memory(1500),
+        runtime=30,
+    params:
+        folder=RESULTS,
+    shell:
+        "(set -x; cellseg summary {params.folder:q} --samples {input.sheet:q}) > {log:q} 2>&1"
+
+
+# Last of all: names the samples that failed, clears the way for the next run to try them again, and fails if there are any.
+rule check:
+    input:
+        slides=in_results("slides.tsv"),
+    output:
+        touch(in_results("logs/check.done")),
+    log:
+        in_results("logs/check.log"),
+    benchmark:
+        in_results("benchmarks/check.tsv")
+    localrule: True
+    conda:
+        "envs/cellseg.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_memory(500),
+        runtime=10,
+    params:
+        folder=RESULTS,
+    shell:
+        "(set -x; cellseg check {params.folder:q}) > {log:q} 2>&1"

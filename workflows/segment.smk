@@ -1,0 +1,27 @@
+rule segment:
+    input:
+        image=image_if_there,
+        recipe=in_results("samples/{sample}/preprocess/recipe.json"),
+        tissue=in_results("samples/{sample}/preprocess/tissue.png"),
+    output:
+        labels=in_results("samples/{sample}/segment/labels.ome.tif"),
+        record=in_results("samples/{sample}/segment/labels.json"),
+    log:
+        in_results("logs/segment/{sample}.log"),
+    benchmark:
+        in_results("benchmarks/segment/{sample}.tsv")
+    retries: 1
+    conda:
+        "envs/cellseg.yaml"
+    threads: share_of_cores()
+    resources:
+        mem_mb=more_memory(2000),
+        runtime=120,
+        tile_px=config["compute"]["tile_px"],
+    params:
+        image=image_path,
+        method=config["segmentation"]["method"],
+        settings=segmentation_settings,
+    shell:
+        "(set -x; cellseg segment {params.image:q} -o {output.labels:q} --method {params.method} --recipe {input.recipe:q}"
+        " --settings {params.settings:q} --tile-px {resources.tile_px} --workers {threads} --placeholder) > {log:q} 2>&1"
