@@ -149,7 +149,8 @@ class _Noise:
         sigma = scale_um / self.mpp
         # variance of white noise under a two-dimensional Gaussian of standard deviation sigma: 1 / (4 pi sigma^2)
         smoothed: Plane = ndimage.gaussian_filter(white, sigma, mode="wrap")
-        return np.multiply(smoothed, 2.0 * np.sqrt(np.pi) * sigma)
+        unit: Plane = smoothed * (2.0 * np.sqrt(np.pi) * sigma)
+        return unit
 
 
 class _Crowd:
