@@ -227,7 +227,8 @@ def _check_colors(page: TiffPage, path: Path) -> bool:
         return True
     if photometric not in (_MIN_IS_WHITE, _MIN_IS_BLACK):
         raise ImageError(
-            f"{path}: colour space {getattr(page.photometric, 'name', photometric)}; expected gray, RGB, YCbCr (JPEG) or palette; save it as RGB"
+            f"{path}: colour space {getattr(page.photometric, 'name', photometric)}; expected gray, RGB, "
+            "YCbCr (JPEG) or palette; save it as RGB"
         )
     return False
 

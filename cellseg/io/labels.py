@@ -1,0 +1,214 @@
+"""Label images on disk: tiled OME-TIFF of uint32, written strip by strip, read window by window. Floor 2."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from cellseg.errors import ImageError, LabelError
+from cellseg.io.atomic import atomic_path
+from cellseg.io.pixel_size import pixel_size_of_tiff
+from cellseg.io.raster import check_window, decode_raster, read_header
+from cellseg.io.segments import CACHE_BYTES, PageReader, SegmentCache
+from cellseg.io.slide import sniff
+from cellseg.io.tiff import main_series, open_tiff
+from cellseg.types import Labels, Level, Window, check_labels
+
+STRIP_PX = 512
+"""Rows of a strip that `write_labels` takes, and side of the tiles it writes."""
+_BIGTIFF_BYTES = 2**32 - 2**25
+_OME = (
+    '<?xml version="1.0" encoding="UTF-8"?>'
+    '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+    'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation='
+    '"http://www.openmicroscopy.org/Schemas/OME/2016-06 http://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd">'
+    '<Image ID="Image:0" Name="labels"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint32" '
+    'SizeX="{width}" SizeY="{height}" SizeC="1" SizeZ="1" SizeT="1" '
+    'PhysicalSizeX="{mpp!r}" PhysicalSizeXUnit="&#181;m" PhysicalSizeY="{mpp!r}" PhysicalSizeYUnit="&#181;m">'
+    '<Channel ID="Channel:0:0" Name="cell_id" SamplesPerPixel="1"/>'
+    '<TiffData IFD="0" PlaneCount="1"/></Pixels></Image></OME>'
+)
+
+
+def write_labels(path: Path, strips: Iterable[Labels], *, height_px: int, width_px: int, mpp: float) -> None:
+    """Write a label image from full-width strips, top to bottom; the same labels give the same bytes.
+
+    Parameters
+    ----------
+    path : Path
+        The OME-TIFF; appears when it is whole.
+    strips : iterable of (512, width_px) ndarray of uint32
+        The last one has what is left of `height_px`. One strip is held at a time.
+    height_px, width_px : int
+        Size of the label image, px; a BigTIFF is written where the uncompressed image passes 4 GiB.
+    mpp : float
+        Microns per pixel.
+
+    Raises
+    ------
+    LabelError
+        If a strip has another type or shape, or there are too few or too many.
+    CellsegError
+        If the file cannot be written.
+    """
+    description = _OME.format(width=width_px, height=height_px, mpp=float(mpp))
+    big = is_bigtiff(height_px, width_px)
+    with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=big, ome=False) as tiff:
+        tiff.write(
+            _tiles(strips, path, height_px, width_px),
+            shape=(height_px, width_px),
+            dtype=np.uint32,
+            tile=(STRIP_PX, STRIP_PX),
+            compression="zlib",
+            photometric="minisblack",
+            description=description,
+            metadata=None,
+            software=False,
+            # one thread: the library would otherwise take a whole buffer of tiles ahead
+            maxworkers=1,
+        )
+
+
+def is_bigtiff(height_px: int, width_px: int) -> bool:
+    """Whether a label image of this size is written as BigTIFF: by shape alone, so that content changes no offset."""
+    return height_px * width_px * 4 >= _BIGTIFF_BYTES
+
+
+def _tiles(strips: Iterable[Labels], path: Path, height_px: int, width_px: int) -> Iterator[Labels]:
+    """512 x 512 tiles in raster order, the last ones filled up with background."""
+    y = 0
+    for strip in strips:
+        check_labels(strip, f"{path}: strip at row {y}")
+        rows = min(STRIP_PX, height_px - y)
+        if strip.shape != (rows, width_px) or rows == 0:
+            raise LabelError(
+                f"{path}: the strip at row {y} is {strip.shape}, expected {(rows, width_px)} of an image of "
+                f"{height_px} x {width_px} px"
+            )
+        for x in range(0, width_px, STRIP_PX):
+            part = strip[:, x : x + STRIP_PX]
+            if part.shape == (STRIP_PX, STRIP_PX):
+                yield np.ascontiguousarray(part)
+            else:
+                tile = np.zeros((STRIP_PX, STRIP_PX), np.uint32)
+                tile[: part.shape[0], : part.shape[1]] = part
+                yield tile
+        y += rows
+    if y != height_px:
+        raise LabelError(f"{path}: {y} rows of labels were given, expected {height_px}")
+
+
+class LabelImage:
+    """A label image, ours or another tool's, read by window as uint32. `mpp` is um per pixel, None where it says none.
+
+    TIFF (also 8-bit and 16-bit, and int32 without negative values) is read tile by tile, PNG as a whole. `read` is
+    thread-safe.
+    """
+
+    def __init__(self, path: Path, *, max_decoded_mpx: float = 500.0) -> None:
+        self.path = path
+        self.mpp: float | None = None
+        self._handle = -1
+        self._reader: PageReader | None = None
+        self._pixels: NDArray[Any] | None = None
+        self._cache = SegmentCache(CACHE_BYTES)
+        try:
+            self._open_tiff(max_decoded_mpx) if sniff(path) == "TIFF" else self._open_png(max_decoded_mpx)
+        except ImageError as error:
+            self.close()
+            raise LabelError(str(error)) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_tiff(self, max_decoded_mpx: float) -> None:
+        self._handle = os.open(self.path, os.O_RDONLY)
+        with open_tiff(self.path) as tiff:
+            series = main_series(tiff, self.path)
+            page = series.keyframe
+            if len(series.pages) > 1 or page.samplesperpixel > 1:
+                self._refuse(f"{len(series.pages)} pages of {page.samplesperpixel} samples a pixel")
+            self._check_type(page.dtype)
+            self._reader = PageReader(page, self.path, self._handle, self._cache, max_decoded_mpx=max_decoded_mpx)
+            self.height, self.width = self._reader.height, self._reader.width
+            pixel_size = pixel_size_of_tiff(tiff.pages.first, self.path)
+            self.mpp = pixel_size.mpp if pixel_size else None
+
+    def _open_png(self, max_decoded_mpx: float) -> None:
+        header = read_header(self.path)
+        if header.kind != "PNG" or header.n_colors != 1:
+            self._refuse(
+                f"a {header.kind} of {header.n_colors} colours" + (" (lossy)" if header.kind == "JPEG" else "")
+            )
+        if header.height * header.width > max_decoded_mpx * 1e6:
+            self._refuse(f"a PNG of {header.height} x {header.width} px, over input.max_decoded_mpx")
+        self._pixels = decode_raster(self.path, "PNG")
+        self._pixels = self._pixels if self._pixels.ndim == 2 else self._pixels[:, :, 0]
+        self.height, self.width = self._pixels.shape
+        self.mpp = header.pixel_size.mpp if header.pixel_size else None
+
+    def _check_type(self, dtype: np.dtype[Any] | None) -> None:
+        if dtype is None or np.dtype(dtype) not in (np.uint8, np.uint16, np.uint32, np.int32):
+            self._refuse(f"{dtype} values")
+
+    def _refuse(self, found: str) -> None:
+        raise LabelError(
+            f"{self.path}: {found}; expected one plane of whole numbers, 0 for background and one number a cell; save "
+            "the labels as 32-bit TIFF"
+        )
+
+    def read(self, window: Window) -> Labels:
+        """Labels (h, w) uint32 of `window`.
+
+        Raises
+        ------
+        LabelError
+            If the data is damaged or has negative values.
+        """
+        check_window(window, (Level(self.height, self.width, 1.0),), 0, self.path)
+        if self._reader is None:
+            if self._pixels is None:
+                raise ValueError(f"{self.path}: read after close")
+            values = self._pixels[window.y0 : window.y1, window.x0 : window.x1]
+        else:
+            try:
+                values = self._reader.read(window)[:, :, 0]
+            except ImageError as error:
+                raise LabelError(str(error)) from error
+        if values.dtype.kind == "i" and values.size and int(values.min()) < 0:
+            self._refuse(f"a negative label ({int(values.min())})")
+        return values.astype(np.uint32)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+        self._cache.clear()
+        self._pixels = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_labels(path: Path, *, max_decoded_mpx: float = 500.0) -> LabelImage:
+    """Open a label image for reading by window; a context manager.
+
+    Raises
+    ------
+    LabelError
+        If the file is missing, truncated, not an image, or not one plane of whole numbers.
+    """
+    return LabelImage(path, max_decoded_mpx=max_decoded_mpx)
