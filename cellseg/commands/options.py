@@ -1,0 +1,81 @@
+"""Options that several commands share, and how a recipe is come by. Floor 7."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cellseg.errors import ConfigError
+from cellseg.types import STAINS, Stain
+
+if TYPE_CHECKING:
+    from cellseg.config import InputSettings
+    from cellseg.preprocess.recipe import Recipe
+
+ImageArgument = Annotated[Path, typer.Argument(metavar="IMAGE", help="PNG, JPEG, TIFF, OME-TIFF or SVS.")]
+OutFile = Annotated[Path, typer.Option("-o", "--out", help="File to write.")]
+OutFolder = Annotated[Path, typer.Option("-o", "--out", help="Folder to write into.")]
+StainOption = Annotated[str | None, typer.Option("--stain", help=f"How the slide is stained: {', '.join(STAINS)}.")]
+MppOption = Annotated[float | None, typer.Option("--mpp", help="Microns per pixel; wins over the file's own figure.")]
+ChannelOption = Annotated[str | None, typer.Option("--channel", help="Channel that shows the cells, by its name.")]
+RecipeOption = Annotated[
+    Path | None, typer.Option("--recipe", help="recipe.json of the slide, or the folder of `cellseg preprocess`.")
+]
+SettingsOption = Annotated[
+    str | None, typer.Option("--settings", help="Settings of this stage as JSON, or a JSON or YAML file; default: all defaults.")
+]
+InputsOption = Annotated[str | None, typer.Option("--inputs", help="The section `input` of the settings, as JSON or a file.")]
+TileOption = Annotated[int, typer.Option("--tile-px", min=64, help="Side of a tile, px; changes memory, not results.")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Threads; changes time, not results.")]
+SampleOption = Annotated[str | None, typer.Option("--sample", help="The sample's name in tables and messages; default: the file's.")]
+PlaceholderOption = Annotated[
+    bool, typer.Option("--placeholder", help="In a batch: write a fault of this slide in place of its results and exit 0.")
+]
+
+
+def parse_stain(name: str) -> Stain:
+    """A stain by its name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    for stain in STAINS:
+        if stain == name:
+            return stain
+    raise ConfigError(f"--stain {name}: no such stain; choose one of {', '.join(STAINS)}")
+
+
+def sample_name(image: Path, sample: str | None) -> str:
+    """The name given, or the file's without its endings."""
+    return sample or image.name.split(".")[0]
+
+
+def recipe_of(
+    image: Path, recipe: Path | None, *, stain: str | None, mpp: float | None, channel: str | None, inputs: InputSettings
+) -> tuple[Recipe, Path | None]:
+    """The recipe to use and its tissue mask: read from `recipe`, or made on the spot where only stain and mpp are given.
+
+    Raises
+    ------
+    ConfigError
+        If both or neither are given.
+    """
+    from cellseg.stages.preprocess import preprocess_slide, read_recipe
+
+    if recipe is not None:
+        if stain is not None or mpp is not None or channel is not None:
+            raise ConfigError("--recipe already holds stain, mpp and channel; give it alone or leave it out")
+        folder = recipe if recipe.is_dir() else recipe.parent
+        tissue = folder / "tissue.png"
+        return read_recipe(recipe), tissue if tissue.is_file() else None
+    if stain is None:
+        raise ConfigError(f"give --recipe, or --stain ({', '.join(STAINS)}) and --mpp where the file has no pixel size")
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="cellseg-"))
+    made = preprocess_slide(image, folder, stain=parse_stain(stain), mpp=mpp, channel=channel, inputs=inputs)
+    return made, folder / "tissue.png"

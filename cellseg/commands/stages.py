@@ -1,0 +1,305 @@
+"""The stages of the chain as commands, one each, and `analyze`, which is all of them. Floor 7."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cellseg.commands.contain import run_stage
+from cellseg.commands.options import (
+    ChannelOption,
+    ImageArgument,
+    InputsOption,
+    MppOption,
+    OutFile,
+    OutFolder,
+    PlaceholderOption,
+    RecipeOption,
+    SampleOption,
+    SettingsOption,
+    StainOption,
+    TileOption,
+    WorkersOption,
+    parse_stain,
+    recipe_of,
+    sample_name,
+)
+from cellseg.commands.progress import show_progress
+from cellseg.errors import ConfigError
+
+_TILE_PX = 2048
+PREPROCESSED = ("recipe.json", "quality.json", "tissue.png", "thumbnail.png")
+TABLES = ("cells.csv", "cells.parquet", "healthy.csv", "abnormal.csv", "uncertain.csv", "excluded.csv", "columns.json")
+
+LabelsArgument = Annotated[Path, typer.Argument(metavar="LABELS", help="Label image: 0 background, one value a cell.")]
+MeasurementsArgument = Annotated[Path, typer.Argument(metavar="MEASUREMENTS", help="measurements.parquet of a slide.")]
+
+
+def preprocess(
+    image: ImageArgument,
+    out: OutFolder,
+    stain: Annotated[str, typer.Option("--stain", help="he, hdab, giemsa, fluorescence or brightfield.")] = "he",
+    mpp: MppOption = None,
+    channel: ChannelOption = None,
+    settings: SettingsOption = None,
+    inputs: InputsOption = None,
+    tile_px: TileOption = _TILE_PX,
+    workers: WorkersOption = 1,
+    sample: SampleOption = None,
+    placeholder: PlaceholderOption = False,
+) -> None:
+    """Look at a slide once: recipe.json, quality.json, tissue.png, thumbnail.png; never a copy of its pixels."""
+
+    def act() -> None:
+        from cellseg.config import InputSettings, PreprocessSettings
+        from cellseg.io.settings import read_settings
+        from cellseg.stages.preprocess import preprocess_slide
+
+        with show_progress("preprocess") as progress:
+            preprocess_slide(
+                image, out, stain=parse_stain(stain), mpp=mpp, channel=channel,
+                settings=read_settings(PreprocessSettings, settings), inputs=read_settings(InputSettings, inputs),
+                tile_px=tile_px, workers=workers, progress=progress,
+            )  # fmt: skip
+
+    run_stage(
+        act, stage="preprocess", sample=sample_name(image, sample), inputs=[],
+        outputs=[out / name for name in PREPROCESSED], placeholder=placeholder,
+    )  # fmt: skip
+
+
+def segment(
+    image: ImageArgument,
+    out: OutFile,
+    method: Annotated[str | None, typer.Option("--method", help="threshold; default: what the settings say.")] = None,
+    recipe: RecipeOption = None,
+    stain: StainOption = None,
+    mpp: MppOption = None,
+    channel: ChannelOption = None,
+    settings: SettingsOption = None,
+    inputs: InputsOption = None,
+    tile_px: TileOption = _TILE_PX,
+    workers: WorkersOption = 1,
+    sample: SampleOption = None,
+    placeholder: PlaceholderOption = False,
+) -> None:
+    """Outline the cells: a uint32 OME-TIFF label image, and its record beside it (labels.json).
+
+    `--settings` takes the section `segmentation` of config.yaml, or just its part `threshold`.
+    """
+    from cellseg.stages.segment import record_path
+
+    def act() -> None:
+        from cellseg.config import InputSettings
+        from cellseg.io.settings import read_segmentation, read_settings
+        from cellseg.stages.segment import segment_slide
+
+        chosen, reading = read_segmentation(settings, method), read_settings(InputSettings, inputs)
+        made, tissue = recipe_of(image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading)
+        with show_progress("segment") as progress:
+            record = segment_slide(
+                image, out, recipe=made, tissue=tissue, settings=chosen, inputs=reading,
+                tile_px=tile_px, workers=workers, progress=progress,
+            )  # fmt: skip
+        typer.echo(
+            f"{out}: {record['n_cells']} cells, {record['cells_are']} than {record['threshold']:g} "
+            f"({record['channel']}, {record['threshold_unit']})"
+        )
+
+    run_stage(
+        act, stage="segment", sample=sample_name(image, sample), inputs=_files(recipe),
+        outputs=[out, record_path(out)], placeholder=placeholder,
+    )  # fmt: skip
+
+
+def _files(recipe: Path | None) -> list[Path]:
+    return [] if recipe is None else [recipe / "recipe.json" if recipe.is_dir() else recipe]
+
+
+def measure(
+    image: ImageArgument,
+    labels: LabelsArgument,
+    out: OutFile,
+    recipe: RecipeOption = None,
+    stain: StainOption = None,
+    mpp: MppOption = None,
+    channel: ChannelOption = None,
+    settings: SettingsOption = None,
+    inputs: InputsOption = None,
+    tile_px: TileOption = _TILE_PX,
+    workers: WorkersOption = 1,
+    sample: SampleOption = None,
+    placeholder: PlaceholderOption = False,
+) -> None:
+    """Measure each cell in physical units: a Parquet table, one row a label."""
+
+    def act() -> None:
+        from cellseg.config import InputSettings, MeasureSettings
+        from cellseg.io.settings import read_settings
+        from cellseg.stages.measure import measure_cells
+
+        chosen, reading = read_settings(MeasureSettings, settings), read_settings(InputSettings, inputs)
+        made, _ = recipe_of(image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading)
+        with show_progress("measure") as progress:
+            n_cells = measure_cells(
+                image, labels, out, recipe=made, settings=chosen, sample=sample_name(image, sample), tile_px=tile_px,
+                workers=workers, max_decoded_mpx=reading.max_decoded_mpx, progress=progress,
+            )  # fmt: skip
+        typer.echo(f"{out}: {n_cells} cells")
+
+    run_stage(
+        act, stage="measure", sample=sample_name(image, sample), inputs=[labels, *_files(recipe)],
+        outputs=[out], placeholder=placeholder,
+    )  # fmt: skip
+
+
+def reference(
+    measurements: Annotated[list[Path], typer.Argument(metavar="MEASUREMENTS...", help="measurements.parquet of healthy slides.")],
+    out: OutFile,
+    stain: Annotated[str, typer.Option("--stain", help="The stain of these slides.")] = "he",
+    settings: SettingsOption = None,
+) -> None:
+    """Fit what healthy cells look like, from the reference samples of one stain; failed ones are left out and named."""
+    from cellseg.config import ClassifySettings
+    from cellseg.io.settings import read_settings
+    from cellseg.stages.reference import fit_reference
+
+    fit_reference(measurements, out, stain=parse_stain(stain), settings=read_settings(ClassifySettings, settings))
+
+
+def classify(
+    measurements: MeasurementsArgument,
+    out: OutFile,
+    recipe: Annotated[Path, typer.Option("--recipe", help="recipe.json of the slide, or its folder.")],
+    reference: Annotated[Path | None, typer.Option("--reference", help="reference.json of the slide's stain.")] = None,
+    settings: SettingsOption = None,
+    sample: SampleOption = None,
+    placeholder: PlaceholderOption = False,
+) -> None:
+    """Give each cell its status, score and reasons: a Parquet table, one row a cell."""
+
+    def act() -> None:
+        from cellseg.config import ClassifySettings
+        from cellseg.io.settings import read_settings
+        from cellseg.stages.classify import classify_cells
+        from cellseg.stages.preprocess import read_recipe
+
+        counts = classify_cells(
+            measurements, out, reference=reference, recipe=read_recipe(recipe),
+            settings=read_settings(ClassifySettings, settings),
+        )  # fmt: skip
+        typer.echo(f"{out}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
+
+    run_stage(
+        act, stage="classify", sample=sample or measurements.stem, inputs=[measurements, *_files(recipe)],
+        outputs=[out], placeholder=placeholder,
+    )  # fmt: skip
+
+
+def tables(
+    measurements: MeasurementsArgument,
+    verdicts: Annotated[Path, typer.Argument(metavar="VERDICTS", help="verdicts.parquet of the same slide.")],
+    out: OutFolder,
+    sample: SampleOption = None,
+    placeholder: PlaceholderOption = False,
+) -> None:
+    """Write cells.csv and .parquet, one CSV a status, and columns.json."""
+
+    def act() -> None:
+        from cellseg.stages.tables import write_tables
+
+        write_tables(measurements, verdicts, out)
+
+    run_stage(
+        act, stage="tables", sample=sample or out.name, inputs=[measurements, verdicts],
+        outputs=[out / name for name in TABLES], placeholder=placeholder,
+    )  # fmt: skip
+
+
+def overlay(
+    image: ImageArgument,
+    labels: LabelsArgument,
+    cells: Annotated[Path, typer.Argument(metavar="CELLS", help="cells.parquet of the slide.")],
+    out: OutFolder,
+    recipe: Annotated[Path, typer.Option("--recipe", help="recipe.json of the slide, or its folder.")],
+    reference: Annotated[Path | None, typer.Option("--reference", help="reference.json, for the healthy intervals.")] = None,
+    settings: SettingsOption = None,
+    inputs: InputsOption = None,
+    sample: SampleOption = None,
+    placeholder: PlaceholderOption = False,
+) -> None:
+    """Draw overlay.png (cells outlined by status) and features.png (main features by status)."""
+
+    def act() -> None:
+        from cellseg.config import InputSettings, ReportSettings
+        from cellseg.io.settings import read_settings
+        from cellseg.stages.overlay import draw_overlay
+        from cellseg.stages.preprocess import read_recipe
+
+        draw_overlay(
+            image, labels, cells, out, recipe=read_recipe(recipe), reference=reference,
+            settings=read_settings(ReportSettings, settings),
+            max_decoded_mpx=read_settings(InputSettings, inputs).max_decoded_mpx,
+        )  # fmt: skip
+
+    run_stage(
+        act, stage="overlay", sample=sample or sample_name(image, sample), inputs=[labels, cells, *_files(recipe)],
+        outputs=[out / "overlay.png", out / "features.png"], placeholder=placeholder,
+    )  # fmt: skip
+
+
+def summary(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder of results.")],
+    samples: Annotated[Path, typer.Option("--samples", help="The sample sheet.")] = Path("samples.tsv"),
+) -> None:
+    """Write the cohort's tables: summary.csv (one row a sample) and slides.tsv (what became of each)."""
+    from cellseg.stages.summary import write_summary
+
+    write_summary(results, samples)
+
+
+def check(results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder of results.")]) -> None:
+    """Exit with status 1 if a sample failed, naming each; the next run then redoes those and no others."""
+    from cellseg.stages.summary import check_results
+
+    failed = check_results(results)
+    for line in failed:
+        typer.echo(f"cellseg: {line}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def analyze(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images of one stain.")],
+    out: OutFolder,
+    stain: Annotated[str, typer.Option("--stain", help="he, hdab, giemsa, fluorescence or brightfield.")] = "he",
+    mpp: MppOption = None,
+    channel: ChannelOption = None,
+    reference: Annotated[Path | None, typer.Option("--reference", help="reference.json of healthy cells of this stain.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="config.yaml; default: all defaults.")] = None,
+    workers: WorkersOption = 1,
+) -> None:
+    """Run the whole chain on a few images, one after the other; one that fails does not stop the rest."""
+    from cellseg.io.settings import read_config
+    from cellseg.stages.analyze import analyze_images
+
+    if mpp is not None and mpp <= 0:
+        raise ConfigError(f"--mpp {mpp:g}: microns per pixel are greater than 0")
+    with show_progress("analyze") as progress:
+        failed = analyze_images(
+            images, out, stain=parse_stain(stain), mpp=mpp, channel=channel, reference=reference,
+            config=read_config(config), workers=workers, progress=progress,
+        )  # fmt: skip
+    for line in failed:
+        typer.echo(f"cellseg: {line}", err=True)
+    typer.echo(f"{out}: {len(images) - len(failed)} of {len(images)} images done; see slides.tsv and summary.csv")
+    if failed:
+        raise typer.Exit(1)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the stages to the command line, in the order of the chain."""
+    for command in (preprocess, segment, measure, reference, classify, tables, overlay, summary, check, analyze):
+        app.command()(command)

@@ -1,0 +1,274 @@
+"""Stage preprocess: look at a slide once, write its recipe, tissue mask, thumbnail and quality record. Floor 6."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cellseg.config import InputSettings, PreprocessSettings
+from cellseg.errors import ConfigError, ImageError
+from cellseg.io.atomic import atomic_path, write_json
+from cellseg.io.pixel_size import resolve_pixel_size
+from cellseg.io.slide import open_slide
+from cellseg.preprocess.histogram import (
+    SlideCounts,
+    TileCounts,
+    add_tile,
+    block_areas,
+    count_tile,
+    level_quantile,
+)
+from cellseg.preprocess.normalize import SIGNAL_MAX, gray_plane
+from cellseg.preprocess.quality import Quality, extreme_fractions, focus_per_um, gray_contrast, judge_quality
+from cellseg.preprocess.recipe import Recipe
+from cellseg.preprocess.stain import STAIN_VECTORS, Vector, estimate_background, macenko_vectors, ruifrok_vectors
+from cellseg.preprocess.tissue_mask import TissueMask, find_tissue, whole_slide
+from cellseg.stream import map_tiles
+from cellseg.tiles import Tile, TileGrid
+from cellseg.types import PixelSize, Progress, Slide, Stain, silent
+
+THUMBNAIL_PX = 1024
+_SAMPLES = 1_000_000
+_TISSUE_STAINS = ("he", "hdab")
+
+
+def preprocess_slide(
+    image: Path,
+    out: Path,
+    *,
+    stain: Stain,
+    mpp: float | None = None,
+    channel: str | None = None,
+    settings: PreprocessSettings | None = None,
+    inputs: InputSettings | None = None,
+    tile_px: int = 2048,
+    workers: int = 1,
+    progress: Progress = silent,
+) -> Recipe:
+    """Write recipe.json, quality.json, tissue.png and thumbnail.png of a slide into the folder `out`.
+
+    One pass over the pixels, tile by tile. The tissue mask has one pixel a block; it takes everything for tissue unless the
+    stain is he or hdab, where glass is told by its optical density.
+
+    Parameters
+    ----------
+    mpp : float or None
+        Microns per pixel from the sample sheet; it wins over the file's.
+    channel : str or None
+        Channel of a multi-channel image that shows the cells.
+
+    Returns
+    -------
+    Recipe
+        What is in recipe.json.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read, has no pixel size, or does not fit its stain.
+    ConfigError
+        If it has no such channel.
+    """
+    settings, inputs = settings or PreprocessSettings(), inputs or InputSettings()
+    with open_slide(image, max_decoded_mpx=inputs.max_decoded_mpx) as slide:
+        size, contradiction = resolve_pixel_size(slide, mpp, tolerance=inputs.mpp_tolerance, where=str(image))
+        _check_fit(slide, stain, channel)
+        draft = _draft_recipe(slide, size, stain, channel, settings)
+        counts = _count_slide(slide, draft, tile_px=tile_px, workers=workers, progress=progress)
+    notes = [contradiction] if contradiction else []
+    recipe = _finish_recipe(draft, counts, settings, notes)
+    areas = block_areas(recipe.height_px, recipe.width_px, recipe.tissue_block_px)
+    tissue = _tissue(recipe, counts, areas, settings)
+    quality = _quality(recipe, counts, areas, tissue, settings)
+    recipe = Recipe(**(recipe.to_dict() | {"assessable": quality.assessable}))
+    write_json(out / "recipe.json", recipe.to_dict())
+    write_json(out / "quality.json", quality.to_dict() | {"mpp": recipe.mpp, "mpp_source": recipe.mpp_source})
+    _write_png(out / "tissue.png", tissue.blocks.astype(np.uint8) * 255)
+    _write_png(out / "thumbnail.png", _thumbnail(recipe, counts))
+    return recipe
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a recipe.json, or in the folder that holds one.
+
+    Raises
+    ------
+    ImageError
+        If there is none, or it is of another version.
+    """
+    file = path / "recipe.json" if path.is_dir() else path
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{file}: not a readable recipe ({error}); run `cellseg preprocess` first") from error
+    return Recipe.from_dict(values, str(file))
+
+
+def read_tissue(path: Path, recipe: Recipe) -> TissueMask:
+    """The tissue mask that `preprocess_slide` wrote for this recipe.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing or of another size.
+    """
+    blocks = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+    expected = block_areas(recipe.height_px, recipe.width_px, recipe.tissue_block_px).shape
+    if blocks is None or blocks.shape != expected:
+        found = "nothing readable" if blocks is None else f"{blocks.shape[0]} x {blocks.shape[1]} blocks"
+        raise ImageError(
+            f"{path}: {found}, expected a tissue mask of {expected[0]} x {expected[1]} blocks; run `cellseg preprocess` again"
+        )
+    return TissueMask(blocks > 0, recipe.tissue_block_px)
+
+
+def _check_fit(slide: Slide, stain: Stain, channel: str | None) -> None:
+    if stain in STAIN_VECTORS and not slide.is_rgb:
+        raise ImageError(
+            f"{slide.path}: stain {stain} needs a colour image, this one has the channels {', '.join(slide.channel_names)}; "
+            "write fluorescence or brightfield in the column stain"
+        )
+    names = (*slide.channel_names, *ruifrok_vectors(stain)[0], "gray")
+    if channel and channel not in names:
+        raise ConfigError(f"{slide.path}: no channel {channel!r}; it has {', '.join(names)}; mend the column channel")
+
+
+def _draft_recipe(
+    slide: Slide, size: PixelSize, stain: Stain, channel: str | None, settings: PreprocessSettings
+) -> Recipe:
+    """What is known before the pixels are: enough to render gray."""
+    n = len(slide.channel_names)
+    top = float(np.iinfo(slide.dtype).max)
+    return Recipe(
+        height_px=slide.height, width_px=slide.width, channel_names=slide.channel_names, dtype=str(slide.dtype),
+        is_rgb=slide.is_rgb, mpp=size.mpp, mpp_source=size.source, stain=stain, channel=channel,
+        background=(top,) * n, low=(0.0,) * n, high=(top,) * n, gray_low=0.0, gray_high=top, gray_contrast=top,
+        gamma=settings.gamma, stain_names=(), stain_matrix=(),
+        tissue_block_px=max(1, round(settings.tissue_block_um / size.mpp)), assessable=True, notes=(),
+    )  # fmt: skip
+
+
+def _count_slide(slide: Slide, draft: Recipe, *, tile_px: int, workers: int, progress: Progress) -> SlideCounts:
+    counts = SlideCounts.empty(
+        slide.height, slide.width, len(draft.channel_names), draft.max_level, block_px=draft.tissue_block_px,
+        thumbnail_px=-(-max(slide.height, slide.width) // THUMBNAIL_PX),
+        sample_px=max(1, round((slide.height * slide.width / _SAMPLES) ** 0.5)),
+    )  # fmt: skip
+    gray = gray_plane(draft)
+
+    def count(tile: Tile) -> TileCounts:
+        pixels = slide.read(tile.read)
+        return count_tile(pixels, gray.render(pixels), tile.read, tile.core, counts)
+
+    grid = TileGrid(slide.height, slide.width, tile_px, context_px=1)
+    for done, part in enumerate(map_tiles(count, grid.tiles(), workers=workers), start=1):
+        add_tile(counts, part)
+        progress(done, len(grid))
+    return counts
+
+
+def _samples(counts: SlideCounts) -> NDArray[np.int64]:
+    """The sampled pixels in an order that does not depend on the tiles."""
+    pixels = np.concatenate(counts.samples)
+    return pixels[np.lexsort(pixels.T)]
+
+
+def _finish_recipe(draft: Recipe, counts: SlideCounts, settings: PreprocessSettings, notes: list[str]) -> Recipe:
+    low, high = settings.low_percentile / 100, settings.high_percentile / 100
+    step = draft.max_level / SIGNAL_MAX
+    background = draft.background
+    names: tuple[str, ...] = ()
+    matrix: tuple[Vector, ...] = ()
+    if draft.stain in STAIN_VECTORS:
+        background = _background(draft, counts, settings, notes)
+        names, matrix = _stain_vectors(draft, counts, background, settings, notes)
+    return Recipe(
+        **draft.to_dict()
+        | {
+            "background": background,
+            "low": tuple(level_quantile(levels, low) for levels in counts.levels),
+            "high": tuple(level_quantile(levels, high) for levels in counts.levels),
+            "gray_low": level_quantile(counts.gray, low) * step,
+            "gray_high": level_quantile(counts.gray, high) * step,
+            "gray_contrast": gray_contrast(counts.gray, draft.max_level),
+            "stain_names": names,
+            "stain_matrix": matrix,
+            "notes": tuple(notes),
+        }
+    )
+
+
+def _background(
+    draft: Recipe, counts: SlideCounts, settings: PreprocessSettings, notes: list[str]
+) -> tuple[float, ...]:
+    if settings.background_rgb is not None:
+        return tuple(level * draft.max_level / 255 for level in settings.background_rgb)
+    background, seen = estimate_background(_samples(counts), draft.max_level)
+    if not seen:
+        notes.append("no empty glass was seen: white is taken as the background of optical density")
+    return background
+
+
+def _stain_vectors(
+    draft: Recipe, counts: SlideCounts, background: tuple[float, ...], settings: PreprocessSettings, notes: list[str]
+) -> tuple[tuple[str, ...], tuple[Vector, ...]]:
+    if settings.stain_method == "macenko":
+        found = macenko_vectors(
+            _samples(counts), background, draft.stain,
+            min_od=settings.macenko_min_od, percentile=settings.macenko_percentile,
+        )  # fmt: skip
+        if found is not None:
+            return found
+        notes.append("too few stained pixels for Macenko's estimate: published stain vectors are used")
+    return ruifrok_vectors(draft.stain)
+
+
+def _tissue(
+    recipe: Recipe, counts: SlideCounts, areas: NDArray[np.int64], settings: PreprocessSettings
+) -> TissueMask:
+    if recipe.stain not in _TISSUE_STAINS:
+        return whole_slide(recipe.height_px, recipe.width_px, recipe.tissue_block_px)
+    means = counts.block_sums / areas[:, :, None]
+    return find_tissue(means, recipe.background, min_od=settings.tissue_min_od, block_px=recipe.tissue_block_px)
+
+
+def _quality(
+    recipe: Recipe, counts: SlideCounts, areas: NDArray[np.int64], tissue: TissueMask, settings: PreprocessSettings
+) -> Quality:
+    black, saturated = extreme_fractions(counts.levels)
+    contrast = recipe.gray_contrast * SIGNAL_MAX / recipe.max_level
+    focus = focus_per_um(counts.block_gradient / areas, contrast, tissue.blocks, mpp=recipe.mpp)
+    reasons = judge_quality(
+        stain=recipe.stain, focus=focus, black=black, saturated=saturated,
+        side_um=min(recipe.height_px, recipe.width_px) * recipe.mpp, settings=settings.quality,
+    )  # fmt: skip
+    tissue_px = int(areas[tissue.blocks].sum())
+    return Quality(
+        assessable=not reasons, reasons=reasons, focus_per_um=round(focus, 6), black_fraction=round(black, 6),
+        saturated_fraction=round(saturated, 6), background_gray_levels=recipe.background,
+        tissue_fraction=round(tissue_px / int(areas.sum()), 6),
+        tissue_area_mm2=round(tissue_px * recipe.mpp**2 / 1e6, 9), notes=recipe.notes,
+    )  # fmt: skip
+
+
+def _thumbnail(recipe: Recipe, counts: SlideCounts) -> NDArray[np.uint8]:
+    """A small picture (h, w) or (h, w, 3) uint8 for people; fluorescence between its low and high percentiles."""
+    areas = block_areas(recipe.height_px, recipe.width_px, counts.thumbnail_px)
+    means = counts.thumbnail / areas[:, :, None]
+    if recipe.is_rgb:
+        return np.round(means[:, :, ::-1] * 255 / recipe.max_level).astype(np.uint8)
+    index = recipe.channel_names.index(recipe.channel) if recipe.channel in recipe.channel_names else 0
+    low, high = recipe.low[index], recipe.high[index]
+    if recipe.stain != "fluorescence":
+        low, high = 0.0, float(recipe.max_level)
+    return np.round(np.clip((means[:, :, index] - low) / max(high - low, 1.0), 0, 1) * 255).astype(np.uint8)
+
+
+def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    _, data = cv2.imencode(".png", pixels)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())

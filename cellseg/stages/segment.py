@@ -1,0 +1,203 @@
+"""Stage segment: a label image from a slide. Floor 6."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellseg.config import InputSettings, SegmentationSettings, ThresholdSettings
+from cellseg.errors import ImageError
+from cellseg.io.atomic import write_json
+from cellseg.io.labels import STRIP_PX, write_labels
+from cellseg.io.scratch import ClusterScratch
+from cellseg.io.slide import open_slide
+from cellseg.preprocess.histogram import count_levels
+from cellseg.preprocess.normalize import SIGNAL_MAX, Signal, segmentation_signal
+from cellseg.preprocess.recipe import Recipe
+from cellseg.preprocess.tissue_mask import TissueMask, whole_slide
+from cellseg.segment.basins import TileBasins, empty_basins, find_basins
+from cellseg.segment.clean import clean_foreground, context_px, joining, landscape
+from cellseg.segment.seam import BasinJoiner, Clusters
+from cellseg.segment.threshold import Threshold, find_threshold, foreground, smooth_signal, smoothing_reach_px
+from cellseg.stages.preprocess import read_tissue
+from cellseg.stream import map_tiles
+from cellseg.tiles import Tile, TileGrid
+from cellseg.types import Labels, Progress, Slide, Window, silent
+
+
+class _Job(NamedTuple):
+    """What every tile of a slide is segmented with."""
+
+    slide: Slide
+    recipe: Recipe
+    tissue: TissueMask
+    signal: Signal
+    settings: ThresholdSettings
+
+    @property
+    def sigma_px(self) -> float:
+        return self.settings.smooth_um / self.recipe.mpp
+
+
+def record_path(labels: Path) -> Path:
+    """Where the record of a label image lies: `labels.json` beside `labels.ome.tif`."""
+    return labels.with_name(labels.name.removesuffix(".tif").removesuffix(".ome") + ".json")
+
+
+def segment_slide(
+    image: Path,
+    labels: Path,
+    *,
+    recipe: Recipe,
+    tissue: Path | None = None,
+    settings: SegmentationSettings | None = None,
+    inputs: InputSettings | None = None,
+    tile_px: int = 2048,
+    workers: int = 1,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write the label image of a slide, and a record beside it (threshold, counts, settings in force).
+
+    Labels are uint32, 0 = background, ids 1..N in raster order of the first pixel, one 8-connected piece each; the same
+    bytes for every `tile_px` and `workers`. A slide that is not assessable or has no cells gets an empty label image.
+
+    Parameters
+    ----------
+    tissue : Path or None
+        tissue.png of the slide; without it everything counts as tissue.
+
+    Returns
+    -------
+    dict
+        The record.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read or is not the one that the recipe was made from.
+    ConfigError
+        If the settings name a channel that the slide does not have.
+    """
+    chosen = (settings or SegmentationSettings()).for_stain(recipe.stain)
+    mask = read_tissue(tissue, recipe) if tissue else whole_slide(recipe.height_px, recipe.width_px, recipe.tissue_block_px)
+    with open_slide(image, max_decoded_mpx=(inputs or InputSettings()).max_decoded_mpx) as slide:
+        _check_same(slide, recipe)
+        job = _Job(slide, recipe, mask, segmentation_signal(recipe, chosen.channel, chosen.foreground), chosen)
+        record = _segment(job, labels, tile_px=tile_px, workers=workers, progress=progress)
+    write_json(record_path(labels), record)
+    return record
+
+
+def _check_same(slide: Slide, recipe: Recipe) -> None:
+    if (slide.height, slide.width, slide.channel_names) != (recipe.height_px, recipe.width_px, recipe.channel_names):
+        raise ImageError(
+            f"{slide.path}: {slide.height} x {slide.width} px with the channels {', '.join(slide.channel_names)}, but its recipe "
+            f"is of {recipe.height_px} x {recipe.width_px} px with {', '.join(recipe.channel_names)}; "
+            "run `cellseg preprocess` on this image again"
+        )
+
+
+def _segment(job: _Job, labels: Path, *, tile_px: int, workers: int, progress: Progress) -> dict[str, Any]:
+    recipe = job.recipe
+    grid = TileGrid(recipe.height_px, recipe.width_px, tile_px, context_px(job.settings, recipe.mpp))
+    total = 2 * len(grid) if recipe.assessable else 0
+    histogram = np.zeros(SIGNAL_MAX + 1, np.int64)
+    if recipe.assessable:
+        histogram = _histogram(job, tile_px, workers, lambda done: progress(done, total))
+    fixed = job.signal.to_count(job.settings.value) if job.settings.value is not None else None
+    threshold = find_threshold(histogram, job.settings, fixed_count=fixed)
+    if not recipe.assessable:
+        threshold = threshold._replace(found=False)
+    with ClusterScratch(labels.parent, width_px=recipe.width_px, strip_px=STRIP_PX) as scratch:
+        clusters = _find_clusters(job, grid, threshold, scratch, workers, lambda done: progress(len(grid) + done, total))
+        cell_of, dropped = _number_cells(job, clusters)
+        strips = _strips(scratch, recipe.height_px, cell_of, workers)
+        write_labels(labels, strips, height_px=recipe.height_px, width_px=recipe.width_px, mpp=recipe.mpp)
+    return {
+        "method": "threshold",
+        "channel": job.signal.channel,
+        "threshold": round(job.signal.to_native(threshold.count), 6),
+        "threshold_unit": job.signal.unit,
+        "cells_are": "darker" if job.signal.dark else "brighter",
+        "contrast": round(threshold.contrast, 6),
+        "contrast_enough": threshold.found,
+        "n_cells": int(cell_of.max(initial=0)),
+        "dropped": dropped,
+        "mpp": recipe.mpp,
+        "settings": job.settings.model_dump(mode="json"),
+    }
+
+
+def _histogram(job: _Job, tile_px: int, workers: int, report: Any) -> NDArray[np.int64]:
+    """Pixels of each signal count, over the tissue of the slide."""
+    grid = TileGrid(job.recipe.height_px, job.recipe.width_px, tile_px, smoothing_reach_px(job.sigma_px))
+
+    def count(tile: Tile) -> NDArray[np.int64] | None:
+        if not job.tissue.any_in(tile.core):
+            return None
+        signal = smooth_signal(job.signal.plane.render(job.slide.read(tile.read)), job.sigma_px)
+        inside = signal[tile.core.inside(tile.read)]
+        tissue = job.tissue.expand(tile.core)
+        return count_levels(np.ascontiguousarray(inside if tissue.all() else inside[tissue][None]), SIGNAL_MAX + 1)
+
+    total = np.zeros(SIGNAL_MAX + 1, np.int64)
+    for done, part in enumerate(map_tiles(count, grid.tiles(), workers=workers), start=1):
+        if part is not None:
+            total += part
+        report(done)
+    return total
+
+
+def _find_clusters(
+    job: _Job, grid: TileGrid, threshold: Threshold, scratch: ClusterScratch, workers: int, report: Any
+) -> Clusters:
+    join = joining(job.settings, mpp=job.recipe.mpp)
+    joiner = BasinJoiner(width_px=grid.width, joining=join)
+
+    def work(tile: Tile) -> tuple[Window, TileBasins, list[tuple[Window, bytes]]]:
+        core = tile.core
+        if not threshold.found or not job.tissue.any_in(tile.read):
+            return core, empty_basins(core.height, core.width), []
+        heights = _landscape(job, tile, threshold)
+        rows, columns = core.inside(tile.read)
+        basins = find_basins(
+            heights, (rows.start, rows.stop, columns.start, columns.stop),
+            origin=core.y0 * grid.width + core.x0, stride=grid.width, joining=join,
+        )  # fmt: skip
+        return core, basins, scratch.pack(core, basins.labels)
+
+    for done, (core, basins, pieces) in enumerate(map_tiles(work, grid.tiles(), workers=workers), start=1):
+        scratch.put(pieces, joiner.add(core, basins))
+        report(done)
+    return joiner.finish()
+
+
+def _landscape(job: _Job, tile: Tile, threshold: Threshold) -> NDArray[np.uint16]:
+    mpp = job.recipe.mpp
+    signal = smooth_signal(job.signal.plane.render(job.slide.read(tile.read)), job.sigma_px)
+    mask = clean_foreground(foreground(signal, threshold, job.settings, mpp=mpp), job.settings, mpp=mpp)
+    return landscape(mask, signal, threshold, job.settings, mpp=mpp)
+
+
+def _number_cells(job: _Job, clusters: Clusters) -> tuple[NDArray[np.uint32], dict[str, int]]:
+    """The cell id of every cluster (0 where it is none), and how many pieces were dropped and why."""
+    area_um2 = clusters.count * job.recipe.mpp**2
+    small, large = area_um2 < job.settings.min_area_um2, area_um2 > job.settings.max_area_um2
+    y, x = np.divmod(clusters.summit, job.recipe.width_px)
+    glass = ~job.tissue.at(y, x)
+    kept = np.flatnonzero(~(small | large | glass))
+    ids = np.zeros(len(clusters.first) + 1, np.uint32)
+    ids[kept[np.argsort(clusters.first[kept])]] = np.arange(1, len(kept) + 1)
+    dropped = {"too_small": int(small.sum()), "too_large": int(large.sum()), "outside_tissue": int(glass.sum())}
+    # cluster 0 points at -1: the last entry, which is background
+    return ids[clusters.cell_of], dropped
+
+
+def _strips(scratch: ClusterScratch, height_px: int, cell_of: NDArray[np.uint32], workers: int) -> Iterator[Labels]:
+    numbers = range(-(-height_px // STRIP_PX))
+    packed = ((strip, scratch.fetch(strip)) for strip in numbers)
+    return map_tiles(lambda item: scratch.unpack(item[0], item[1], height_px, cell_of), packed, workers=workers)
