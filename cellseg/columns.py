@@ -15,7 +15,7 @@ from typing import Literal
 from cellseg.errors import TableError
 
 DType = Literal["string", "uint32", "int32", "int64", "float64", "bool"]
-Family = Literal["identity", "position", "shape", "intensity", "focus", "neighborhood", "flags", "verdict"]
+Family = Literal["identity", "position", "shape", "intensity", "focus", "neighborhood", "flags", "verdict", "cohort"]
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,12 @@ COLUMNS: tuple[Column, ...] = (
     _c("shape", "area_um2", "float64", "um2", "area", "n_pixels * mpp^2", "", 0),
     _c("shape", "perimeter_um", "float64", "um", "length of the outline", "Crofton's formula over 4 directions * mpp", _CROFTON, 0),
     _c("shape", "equivalent_diameter_um", "float64", "um", "diameter of the disc of the same area", "sqrt(4 area / pi)", "", 0),
-    _c("shape", "major_axis_um", "float64", "um", "long axis of the ellipse of the same second moments", "4 sqrt(l1), l1 the larger eigenvalue of the inertia tensor (pixels as squares: + 1/12)", _MOMENTS, 0),
-    _c("shape", "minor_axis_um", "float64", "um", "short axis of the ellipse of the same second moments", "4 sqrt(l2)", _MOMENTS, 0),
-    _c("shape", "orientation_rad", "float64", "rad", "angle between the rows' direction (downwards) and the long axis, counter-clockwise", "0.5 atan2(-2 mu11, mu_yy - mu_xx) of the inertia tensor", _MOMENTS, -1.5707963267948966, 1.5707963267948966),
+    _c("shape", "major_axis_um", "float64", "um", "long axis of the ellipse of the same second moments", "4 sqrt(l1), l1 >= l2 the eigenvalues of the (population) covariance of the coordinates of the pixels' centres", _MOMENTS, 0),
+    _c("shape", "minor_axis_um", "float64", "um", "short axis of the ellipse of the same second moments; 0 for straight lines of one pixel's width", "4 sqrt(l2)", _MOMENTS, 0),
+    _c("shape", "orientation_rad", "float64", "rad", "angle from the downward axis to the long axis, towards the right; -pi/4 where no axis is the longer", "0.5 atan2(2 cov(y, x), var(y) - var(x)); where var(y) = var(x): pi/4 if cov(y, x) > 0, else -pi/4", _MOMENTS, -1.5707963267948966, 1.5707963267948966),
     _c("shape", "max_feret_um", "float64", "um", "greatest caliper distance", "over the convex hull of the pixels' edge midpoints", _FERET, 0),
     _c("shape", "min_feret_um", "float64", "um", "least caliper distance", "over the convex hull of the pixels' edge midpoints", _FERET, 0),
-    _c("shape", "eccentricity", "float64", "1", "0 for a circle, near 1 for a line", "sqrt(1 - l2 / l1)", _MOMENTS, 0, 1),
+    _c("shape", "eccentricity", "float64", "1", "0 for a circle, 1 for a line", "sqrt(1 - l2 / l1); 0 for a single pixel", _MOMENTS, 0, 1),
     _c("shape", "convex_area_um2", "float64", "um2", "area of the pixels within the convex hull", "pixel centres in or on the hull of the pixels' edge midpoints, * mpp^2", "", 0),
     _c("shape", "solidity", "float64", "1", "share of the convex hull that the cell fills", "area / convex area", "", 0, 1),
     _c("shape", "extent", "float64", "1", "share of the bounding box that the cell fills", "n_pixels / (bbox height * bbox width)", "", 0, 1),
@@ -92,10 +92,10 @@ COLUMNS: tuple[Column, ...] = (
     _c("shape", "aspect_ratio", "float64", "1", "long over short axis", "major / minor; NaN where the minor axis is 0", _MOMENTS, 1),
     *_statistics("intensity_{channel}", "gray level", "of the channel, as stored in the file", ""),
     *_statistics("od_{stain}", "OD", "optical density (log10) of the separated stain, in steps of 0.001, negative values as 0", _OD),
-    _c("focus", "edge_sharpness_per_um", "float64", "1/um", "mean gradient along the outline, relative to the slide's contrast; blurred cells score low", "mean Sobel gradient of gray over the outline's pixels / (99 % - 1 % quantile of the slide's gray) / mpp", "Pech-Pacheco et al. 2000, ICPR (gradient measures of focus)", 0),
-    _c("neighborhood", "nearest_neighbor_um", "float64", "um", "distance to the nearest other centroid; NaN where the cell is alone", "k-d tree", "", 0),
-    _c("neighborhood", "density_per_mm2", "float64", "1/mm2", "cells around this one", "other centroids within density_radius_um / the part of that disc that lies in the image", "", 0),
-    _c("flags", "touches_border", "bool", "", "the image's border cuts the cell"),
+    _c("focus", "edge_sharpness_per_um", "float64", "1/um", "mean gradient along the outline, relative to the slide's contrast; blurred cells score low; NaN where the slide has no contrast or the cell fills the image", "mean length of the Sobel gradient (kernels / 8) of gray over the cell's pixels with a 4-neighbour in the image that is not of the cell / (99 % - 1 % quantile of the slide's gray) / mpp", "Pech-Pacheco et al. 2000, ICPR (gradient measures of focus)", 0),
+    _c("neighborhood", "nearest_neighbor_um", "float64", "um", "distance to the nearest other centroid; NaN where the cell is alone", "least Euclidean distance of centroids * mpp", "", 0),
+    _c("neighborhood", "density_per_mm2", "float64", "1/mm2", "cells around this one", "other centroids within density_radius_um / area of the part of that disc that lies in the image", "", 0),
+    _c("flags", "touches_border", "bool", "", "the bounding box touches the image's border: the cell may be cut there"),
     _c("flags", "seam_joined", "bool", "", "joined from pieces because it was larger than the overlap of tiles; never so for method threshold, which does not depend on tiles"),
     _c("verdict", "status", "string", "", "healthy, abnormal, uncertain or excluded: exactly one"),
     _c("verdict", "abnormal_score", "float64", "1", "distance from the healthy reference; NaN without a reference", "root mean square (or largest) of the clipped absolute robust z of the features", "Rousseeuw & Croux 1993, JASA 88:1273", 0),

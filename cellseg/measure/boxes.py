@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -51,7 +50,7 @@ class Cells:
         """(n, 2) float64: y and x of the centroids, px, 0 at the centre of the image's first pixel."""
         return self.table[:, SUM_Y:] / self.table[:, N, None]
 
-    def take(self, rows: NDArray[Any]) -> Cells:
+    def take(self, rows: NDArray[np.int64]) -> Cells:
         """The cells of these rows."""
         return Cells(self.ids[rows], self.table[rows])
 
@@ -99,17 +98,17 @@ def merge_cells(parts: Sequence[Cells]) -> Cells:
 
 
 @njit(nogil=True, cache=True)
-def _find(slots: Any, ids: Any, value: Any) -> int:
+def _find(slots: NDArray[np.int64], ids: Labels, value: int) -> int:
     """The slot of an id, or the free slot where it belongs (open addressing, multiplicative hash)."""
     mask = np.uint64(len(slots) - 1)
     at = ((np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)) & mask
     while slots[at] >= 0 and ids[slots[at]] != value:
         at = (at + np.uint64(1)) & mask
-    return np.int64(at)  # type: ignore[return-value]
+    return int(at)
 
 
 @njit(nogil=True, cache=True)
-def _grow(ids: Any, table: Any, count: int) -> Any:
+def _grow(ids: Labels, table: NDArray[np.int64], count: int) -> tuple[Labels, NDArray[np.int64], NDArray[np.int64]]:
     """Tables of twice the length with the same rows, and slots to match."""
     size = 2 * len(ids)
     more_ids = np.empty(size, np.uint32)
@@ -123,7 +122,7 @@ def _grow(ids: Any, table: Any, count: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _scan(labels: Any, y0: int, x0: int) -> Any:
+def _scan(labels: Labels, y0: int, x0: int) -> tuple[Labels, NDArray[np.int64]]:
     """Ids in order of appearance and their rows; each line is read by runs of equal label."""
     height, width = labels.shape
     ids, table = np.empty(512, np.uint32), np.empty((512, 7), np.int64)

@@ -6,8 +6,6 @@ midpoints are whole), hence exact: no tolerance, no dependence on where the cell
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -38,7 +36,7 @@ def measure_hulls(
 
 
 @njit(nogil=True, cache=True)
-def _push(chain_y: Any, chain_x: Any, size: int, y: int, x: int) -> int:
+def _push(chain_y: NDArray[np.int64], chain_x: NDArray[np.int64], size: int, y: int, x: int) -> int:
     """Put a point below the others onto the chain that bulges towards small x; returns the chain's new size."""
     if size and chain_y[size - 1] == y:
         if chain_x[size - 1] <= x:
@@ -54,7 +52,7 @@ def _push(chain_y: Any, chain_x: Any, size: int, y: int, x: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _chain(ends: Any, sign: int, chain_y: Any, chain_x: Any) -> int:
+def _chain(ends: NDArray[np.int32], sign: int, chain_y: NDArray[np.int64], chain_x: NDArray[np.int64]) -> int:
     """One side of the hull from the top down; `sign` -1 mirrors the right side so that it is a left one."""
     size = 0
     for row in range(len(ends)):
@@ -68,15 +66,21 @@ def _chain(ends: Any, sign: int, chain_y: Any, chain_x: Any) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _leftmost(chain_y: Any, chain_x: Any, at: int, y: int) -> int:
+def _leftmost(chain_y: NDArray[np.int64], chain_x: NDArray[np.int64], at: int, y: int) -> int:
     """The least whole pixel column in the hull on the doubled line y: the quotient rounded up."""
     dy = chain_y[at + 1] - chain_y[at]
     over = chain_x[at] * dy + (y - chain_y[at]) * (chain_x[at + 1] - chain_x[at])
-    return -((-over) // (2 * dy))
+    return int(-((-over) // (2 * dy)))
 
 
 @njit(nogil=True, cache=True)
-def _convex_pixels(left_y: Any, left_x: Any, right_y: Any, right_x: Any, n_rows: int) -> int:
+def _convex_pixels(
+    left_y: NDArray[np.int64],
+    left_x: NDArray[np.int64],
+    right_y: NDArray[np.int64],
+    right_x: NDArray[np.int64],
+    n_rows: int,
+) -> int:
     """Pixel centres in or on the hull between its two sides."""
     i, j, total = 0, 0, 0
     for row in range(n_rows):
@@ -90,7 +94,7 @@ def _convex_pixels(left_y: Any, left_x: Any, right_y: Any, right_x: Any, n_rows:
 
 
 @njit(nogil=True, cache=True)
-def _calipers(ys: Any, xs: Any, size: int) -> Any:
+def _calipers(ys: NDArray[np.int64], xs: NDArray[np.int64], size: int) -> tuple[int, float]:
     """Squared diameter and width of a strictly convex polygon, in its own units."""
     diameter, width = 0, np.inf
     far = 1
@@ -111,7 +115,14 @@ def _calipers(ys: Any, xs: Any, size: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _polygon(left_y: Any, left_x: Any, n_left: int, right_y: Any, right_x: Any, n_right: int) -> int:
+def _polygon(
+    left_y: NDArray[np.int64],
+    left_x: NDArray[np.int64],
+    n_left: int,
+    right_y: NDArray[np.int64],
+    right_x: NDArray[np.int64],
+    n_right: int,
+) -> int:
     """Put the right side, from the bottom up, behind the left one; returns the number of vertices."""
     size = n_left
     for k in range(n_right - 1, -1, -1):
@@ -124,7 +135,9 @@ def _polygon(left_y: Any, left_x: Any, n_left: int, right_y: Any, right_x: Any, 
 
 
 @njit(nogil=True, cache=True)
-def _hulls(first: Any, last: Any, row_starts: Any) -> Any:
+def _hulls(
+    first: NDArray[np.int32], last: NDArray[np.int32], row_starts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     n = len(row_starts) - 1
     convex = np.empty(n, np.int64)
     feret = np.empty((n, 2), np.float64)

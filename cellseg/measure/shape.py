@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from cellseg.measure.hull import measure_hulls
+from cellseg.measure.moments import scaled_covariance
 from cellseg.types import Labels
 
 _EXACT_SIDE_PX = 1024
@@ -56,8 +57,8 @@ def measure_shapes(labels: Labels, ids: Labels, boxes: NDArray[np.int64], *, mpp
     """The columns of family `shape` of each cell.
 
     Equal to scikit-image's `regionprops`: the same Crofton perimeter (4 directions), ellipse of second moments, convex
-    area (hull of edge midpoints) and special case of orientation (-pi/4 where no axis is the longer). The Feret diameters are
-    those of the hull itself. `aspect_ratio` is NaN where the minor axis is 0 (one pixel, straight lines of
+    area (hull of edge midpoints) and special case of orientation (-pi/4 where no axis is the longer). The Feret
+    diameters are those of the hull itself. `aspect_ratio` is NaN where the minor axis is 0 (one pixel, straight lines of
     one pixel's width); all other columns are finite for every cell.
 
     Parameters
@@ -107,22 +108,13 @@ def crofton_perimeter_px(runs: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(np.pi / 4 * (straight + diagonal / np.sqrt(2.0)))
 
 
-def _central_moments(sums: NDArray[np.int64], boxes: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
-    """n^2 times the variances of y and x and their covariance; the differences are taken in whole numbers."""
-    n, sy, sx, syy, sxx, sxy = sums.T
-    moments = np.stack([n * syy - sy * sy, n * sxx - sx * sx, n * sxy - sy * sx]).astype(np.float64)
-    large = np.flatnonzero(np.maximum(boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2]) > _EXACT_SIDE_PX)
-    if len(large):
-        n, sy, sx, syy, sxx, sxy = sums[large].T.astype(object)  # Python's integers do not overflow
-        moments[:, large] = np.stack([n * syy - sy * sy, n * sxx - sx * sx, n * sxy - sy * sx]).astype(np.float64)
-    return tuple(moments)
-
-
 def _ellipses(sums: NDArray[np.int64], boxes: NDArray[np.int64], mpp: float) -> dict[str, NDArray[np.float64]]:
     """Axes, eccentricity and orientation of the ellipse of the same second moments (Hu 1962)."""
-    yy, xx, yx = _central_moments(sums, boxes)
+    large = np.maximum(boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2]) > _EXACT_SIDE_PX
+    n, sy, sx, syy, sxx, sxy = sums.T
+    yy, xx = scaled_covariance(n, sy, sy, syy, large=large), scaled_covariance(n, sx, sx, sxx, large=large)
+    yx = scaled_covariance(n, sy, sx, sxy, large=large)
     root = np.hypot(yy - xx, 2 * yx)
-    n = sums[:, 0].astype(np.float64)
     major = 4 * np.sqrt((yy + xx + root) / 2) / n
     minor = 4 * np.sqrt(np.maximum(yy + xx - root, 0.0) / 2) / n
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -139,9 +131,8 @@ def _ellipses(sums: NDArray[np.int64], boxes: NDArray[np.int64], mpp: float) -> 
 
 
 @njit(nogil=True, cache=True)
-def _scan_row(line: Any, row: Any, above: Any) -> Any:
-    """Pixels, first and last column, and runs that begin in one row; `row` and `above` are 0/1 with a 0 at both ends."""
-    width = len(line)
+def _scan_row(width: int, row: NDArray[np.uint8], above: NDArray[np.uint8]) -> tuple[int, int, int, int, int, int]:
+    """Pixels, first and last column, and runs that begin in a row; `row` and `above` are 0/1, 0 at both ends."""
     low, high = 1, width
     while row[low] == 0:
         low += 1
@@ -157,7 +148,14 @@ def _scan_row(line: Any, row: Any, above: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _scan_rows(labels: Any, ids: Any, boxes: Any, row_starts: Any, first: Any, last: Any) -> Any:
+def _scan_rows(
+    labels: Labels,
+    ids: Labels,
+    boxes: NDArray[np.int64],
+    row_starts: NDArray[np.int64],
+    first: NDArray[np.int32],
+    last: NDArray[np.int32],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     n_cells = len(ids)
     sums, runs = np.zeros((n_cells, 6), np.int64), np.zeros((n_cells, 4), np.int64)
     widest = 0
@@ -179,7 +177,7 @@ def _scan_rows(labels: Any, ids: Any, boxes: Any, row_starts: Any, first: Any, l
             first[at] = last[at] = -1
             if n == 0:
                 continue
-            low, high, along, down, falling, rising = _scan_row(line, row, above)
+            low, high, along, down, falling, rising = _scan_row(width, row, above)
             first[at], last[at] = low, high
             runs[cell, 0] += along
             runs[cell, 1] += down

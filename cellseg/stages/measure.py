@@ -1,0 +1,231 @@
+"""From an image and its label image to one row of measurements a cell. Floor 6.
+
+The label image is read twice: once to find where each cell lies, once, with the image, to measure. Each tile measures
+the cells whose box begins in it, in a window that holds them whole; all sums are whole numbers in coordinates of the
+cell's box, so that the table is the same for every tile size and number of workers.
+
+The compiled loops are kept in numba's cache: `__pycache__` beside the modules or, where the installation cannot be
+written to, the user's cache folder (`NUMBA_CACHE_DIR` names another one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from cellseg.columns import Column
+from cellseg.config import MeasureSettings
+from cellseg.errors import ImageError, LabelError
+from cellseg.io.labels import LabelImage, open_labels
+from cellseg.io.slide import open_slide
+from cellseg.io.table import TableWriter
+from cellseg.measure.boxes import X0, Y0, Cells, merge_cells, scan_cells
+from cellseg.measure.registry import Values, measure_slide, measure_window, measured_columns
+from cellseg.preprocess.recipe import Recipe
+from cellseg.stream import map_tiles
+from cellseg.tiles import TileGrid
+from cellseg.types import Progress, Slide, silent
+
+ROW_GROUP = 65_536
+"""Rows of a row group: fixed, so that the file does not depend on tiles."""
+_MAX_CELL_MPX = 100
+"""Mpx; the box of a label that is larger is no cell's, and would not fit in bounded memory."""
+_MPP_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What the jobs of one run share; reading is thread-safe."""
+
+    slide: Slide
+    labels: LabelImage
+    cells: Cells
+    recipe: Recipe
+    settings: MeasureSettings
+    seam_joined: Collection[int]
+    around: Values
+
+    def measure(self, rows: NDArray[np.int64]) -> Values:
+        """All columns but `sample` of the cells of these rows, and the rows themselves under "row"."""
+        cells = self.cells.take(rows)
+        window = cells.window().grow(1).clip(self.slide.height, self.slide.width)
+        values = measure_window(
+            self.labels.read(window), self.slide.read(window), cells, window,
+            recipe=self.recipe, settings=self.settings, seam_joined=self.seam_joined,
+        )  # fmt: skip
+        return values | {name: column[rows] for name, column in self.around.items()} | {"row": rows}
+
+
+def measure_cells(
+    image: Path,
+    labels: Path,
+    out: Path,
+    *,
+    recipe: Recipe,
+    settings: MeasureSettings,
+    sample: str,
+    tile_px: int = 2048,
+    workers: int = 1,
+    max_decoded_mpx: float = 500.0,
+    seam_joined: Collection[int] = (),
+    progress: Progress = silent,
+) -> int:
+    """One row of measurements for each label of `labels`, written to `out` (.parquet or .csv) by rising `cell_id`.
+
+    Any tile size and number of workers give the same bytes. Memory is bounded by tiles, plus about 100 bytes a cell for
+    boxes and centroids. Rows are held back until all smaller ids are measured: about one row of tiles where ids are
+    in raster order, as ours are, up to the whole table for label images of other tools.
+
+    Parameters
+    ----------
+    image, labels : Path
+        The image and its label image, of the same size. No label at all gives a table with a header only.
+    out : Path
+        The table; its columns are `measured_columns(recipe, settings)`.
+    recipe : Recipe
+        Of this image; its pixel size is what lengths and areas are in.
+    settings : MeasureSettings
+        Families and the density radius.
+    sample : str
+        Goes into every row.
+    tile_px : int
+        Side of a tile, px.
+    workers : int
+        Threads.
+    max_decoded_mpx : float
+        Mpx; see `open_slide`.
+    seam_joined : collection of int
+        Ids that were joined from the pieces of several tiles.
+    progress : Progress
+        Called with units done and units in all.
+
+    Returns
+    -------
+    int
+        Rows written.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read or the recipe is another image's.
+    LabelError
+        If the label image cannot be read, has another size or pixel size than the image, or a label's box is
+        over 100 Mpx.
+    """
+    columns = measured_columns(recipe, settings)
+    with open_slide(image, max_decoded_mpx=max_decoded_mpx) as slide, open_labels(labels) as label_image:
+        _check_recipe(slide, recipe, image)
+        _check_labels(slide, label_image, recipe, image, labels)
+        grid = TileGrid(slide.height, slide.width, tile_px)
+        cells = _scan(label_image, grid, workers, progress)
+        _check_sizes(cells, labels)
+        around = measure_slide(cells, recipe=recipe, settings=settings)
+        source = _Source(slide, label_image, cells, recipe, settings, seam_joined, around)
+        jobs = plan_jobs(cells, tile_px)
+        with TableWriter(out, columns) as writer:
+            for batch in _in_order(map_tiles(source.measure, jobs, workers=workers), jobs, len(grid), progress):
+                writer.write(_to_arrow(batch, columns, sample))
+    return len(cells)
+
+
+def plan_jobs(cells: Cells, tile_px: int) -> list[NDArray[np.int64]]:
+    """Rows of `cells` to measure together: those whose boxes begin in one tile, tiles in raster order.
+
+    A cell whose box is longer than half a tile has a job of its own, behind its tile's: it must not widen the window
+    of the others.
+    """
+    if not len(cells):
+        return []
+    sides = cells.boxes[:, 1::2] - cells.boxes[:, ::2]
+    alone = np.where(sides.max(axis=1) > tile_px // 2, 1 + np.arange(len(cells)), 0)
+    y, x = cells.boxes[:, Y0] // tile_px, cells.boxes[:, X0] // tile_px
+    order = np.lexsort((alone, x, y))
+    keys = np.stack([y, x, alone])[:, order]
+    cuts = np.flatnonzero((keys[:, 1:] != keys[:, :-1]).any(axis=0)) + 1
+    return [np.sort(rows) for rows in np.split(order, cuts)]
+
+
+def _scan(labels: LabelImage, grid: TileGrid, workers: int, progress: Progress) -> Cells:
+    """Boxes and sums of all cells; the first half of the work."""
+    windows = [tile.core for tile in grid.tiles()]
+    parts = []
+    scans = map_tiles(lambda window: scan_cells(labels.read(window), window.y0, window.x0), windows, workers=workers)
+    for done, part in enumerate(scans, start=1):
+        parts.append(part)
+        progress(done, 2 * len(grid))
+    return merge_cells(parts)
+
+
+def _in_order(
+    results: Iterator[Values], jobs: list[NDArray[np.int64]], n_tiles: int, progress: Progress
+) -> Iterator[Values]:
+    """The results in row groups, by rising row: a row is passed on when no job to come has a smaller one."""
+    if not jobs:
+        progress(2 * n_tiles, 2 * n_tiles)
+        return
+    least_ahead = np.minimum.accumulate([rows[0] for rows in jobs][::-1])[::-1]
+    complete = [*least_ahead[1:].tolist(), sum(map(len, jobs))]
+    held: list[Values] = []
+    written = 0
+    for done, (values, until) in enumerate(zip(results, complete, strict=True), start=1):
+        held.append(values)
+        progress(n_tiles + n_tiles * done // len(jobs), 2 * n_tiles)
+        if until - written < ROW_GROUP and done < len(jobs):
+            continue
+        merged = _sorted(held)
+        at = 0
+        while until - written - at >= ROW_GROUP or (done == len(jobs) and until - written > at):
+            size = min(ROW_GROUP, until - written - at)
+            yield {name: column[at : at + size] for name, column in merged.items()}
+            at += size
+        written += at
+        held = [{name: column[at:].copy() for name, column in merged.items()}]
+
+
+def _sorted(parts: list[Values]) -> Values:
+    order = np.argsort(np.concatenate([part["row"] for part in parts]), kind="stable")
+    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+
+
+def _to_arrow(values: Values, columns: tuple[Column, ...], sample: str) -> pa.Table:
+    names = np.full(len(values["row"]), sample, dtype=object)
+    return pa.table({c.name: pa.array(names if c.name == "sample" else values[c.name]) for c in columns})
+
+
+def _check_recipe(slide: Slide, recipe: Recipe, image: Path) -> None:
+    found = (slide.height, slide.width, tuple(slide.channel_names), np.dtype(slide.dtype).name)
+    expected = (recipe.height_px, recipe.width_px, tuple(recipe.channel_names), recipe.dtype)
+    if found != expected:
+        raise ImageError(
+            f"{image}: the image (height, width, channels, type) is {found}, but the recipe is of one with {expected}; "
+            "run `cellseg preprocess` on this image and give its recipe"
+        )
+
+
+def _check_labels(slide: Slide, labels: LabelImage, recipe: Recipe, image: Path, path: Path) -> None:
+    if (labels.height, labels.width) != (slide.height, slide.width):
+        raise LabelError(
+            f"{path}: the label image is {labels.height} x {labels.width} px (height x width), but {image} is "
+            f"{slide.height} x {slide.width} px; give the label image that was made from this image at full resolution"
+        )
+    if labels.mpp is not None and abs(labels.mpp - recipe.mpp) > _MPP_TOLERANCE * recipe.mpp:
+        raise LabelError(
+            f"{path}: the label image has {labels.mpp:g} um a pixel, but {image} is taken at {recipe.mpp:g} "
+            f"({recipe.mpp_source}); correct mpp in samples.tsv (or --mpp) or segment the image again"
+        )
+
+
+def _check_sizes(cells: Cells, path: Path) -> None:
+    sides = cells.boxes[:, 1::2] - cells.boxes[:, ::2]
+    too_large = np.flatnonzero(sides[:, 0] * sides[:, 1] > _MAX_CELL_MPX * 1_000_000)
+    if len(too_large):
+        row = too_large[0]
+        raise LabelError(
+            f"{path}: label {cells.ids[row]} spans {sides[row, 0]} x {sides[row, 1]} px, more than {_MAX_CELL_MPX} "
+            "Mpx; that is a region, not a cell; set it to 0 (background) or number its connected pieces one by one"
+        )
