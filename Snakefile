@@ -21,11 +21,6 @@ wildcard_constraints:
     stain="[a-z]+",
 
 
-# One bad slide neither stops the others nor makes the next run ask for flags.
-workflow.execution_settings.keep_going = True
-workflow.dag_settings.force_incomplete = True
-
-
 rule all:
     default_target: True
     input:

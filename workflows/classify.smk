@@ -17,8 +17,8 @@ rule reference:
     params:
         settings=as_json("classify", "exclude", "reference"),
     shell:
-        "(set -x; cellseg reference {input.measurements:q} -o {output.reference:q} --settings {params.settings:q}"
-        " --placeholder) > {log:q} 2>&1"
+        "(set -x; cellseg reference {input.measurements:q} -o {output.reference:q} --stain {wildcards.stain:q}"
+        " --settings {params.settings:q}) > {log:q} 2>&1"
 
 
 rule classify:
@@ -43,5 +43,5 @@ rule classify:
         reference=reference_option,
         settings=as_json("classify"),
     shell:
-        "(set -x; cellseg classify {input.measurements:q} -o {output.verdicts:q} --recipe {input.recipe:q} {params.reference}"
-        " --settings {params.settings:q} --placeholder) > {log:q} 2>&1"
+        "(set -x; cellseg classify {input.measurements:q} -o {output.verdicts:q} --recipe {input.recipe:q}"
+        " {params.reference} --settings {params.settings:q} --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"

@@ -14,39 +14,38 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 STARTED = time.time()
-# The `cellseg` beside this snakemake, also when its environment is not activated; a conda environment goes before it.
-os.environ["PATH"] = os.pathsep.join(
-    [os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]
+os.environ.update(
+    # The `cellseg` beside this snakemake, also when its environment is not active; conda environments go before it.
+    PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]),
+    # Where the post-deployment script of the conda environment finds the package.
+    CELLSEG_SOURCE=os.path.dirname(os.path.abspath(workflow.main_snakefile)),
 )
-# Where the post-deployment script of the conda environment finds the package.
-os.environ["CELLSEG_SOURCE"] = os.path.dirname(os.path.abspath(workflow.main_snakefile))
 
 
 def check_inputs(config):
-    """Stop with every fault of settings and sheet in one message, each with its place and its cure."""
+    """Stop with every fault of settings and sheet in one message; take the settings over as they were understood."""
     if not (workflow.is_main_process and shutil.which("cellseg")):
         return  # a job of a run that was checked, or cellseg lives in conda environments only: the schemas check
     command = ["cellseg", "check-inputs", "--config-json", json.dumps(config)]
     checked = subprocess.run(command, capture_output=True, text=True)
     if checked.returncode:
         raise WorkflowError(checked.stderr.strip())
+    config.update(json.loads(checked.stdout))
+
+
+def read_row(row):
+    """A row of the sheet without its empty fields, the pixel size as a number."""
+    filled = {key.strip(): value.strip() for key, value in row.items() if key and value and value.strip()}
+    return filled | {"mpp": float(filled["mpp"])} if "mpp" in filled else filled
 
 
 def read_sheet(path):
     """The rows of the sample sheet by sample, with defaults filled in; image paths start at the sheet's folder."""
-    with open(path, newline="", encoding="utf-8-sig") as stream:
-        rows = [
-            {k: v.strip() for k, v in row.items() if v and v.strip()}
-            for row in csv.DictReader(stream, delimiter="\t")
-        ]
-    rows = [
-        row | {"mpp": float(row["mpp"])} if "mpp" in row else row for row in rows if row
-    ]
+    with open(path, encoding="utf-8-sig") as stream:
+        lines = [line for line in stream if line.strip() and not line.startswith("#")]
+    rows = [read_row(row) for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)]
     validate({"samples": rows}, "schemas/samples.schema.json")
-    return {
-        row["sample"]: row | {"path": os.path.join(os.path.dirname(path), row["path"])}
-        for row in rows
-    }
+    return {row["sample"]: row | {"path": os.path.join(os.path.dirname(path), row["path"])} for row in rows}
 
 
 def clear_stale_lock():
@@ -82,9 +81,7 @@ def image_path(wildcards):
 def acquisition(wildcards):
     """What the sheet says of how the slide was made, as options."""
     row = SAMPLES[wildcards.sample]
-    given = [
-        (f"--{key}", str(row[key])) for key in ("stain", "mpp", "channel") if key in row
-    ]
+    given = [(f"--{key}", str(row[key])) for key in ("stain", "mpp", "channel") if key in row]
     return shlex.join(word for pair in given for word in pair)
 
 

@@ -20,6 +20,8 @@ rule measure:
     params:
         image=image_path,
         settings=as_json("measure"),
+        inputs=as_json("input", "max_decoded_mpx"),
     shell:
         "(set -x; cellseg measure {params.image:q} {input.labels:q} -o {output.measurements:q} --recipe {input.recipe:q}"
-        " --sample {wildcards.sample:q} --settings {params.settings:q} --workers {threads} --placeholder) > {log:q} 2>&1"
+        " --settings {params.settings:q} --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
+        " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"

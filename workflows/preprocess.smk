@@ -23,6 +23,8 @@ rule preprocess:
         folder=subpath(output.recipe, parent=True),
         acquisition=acquisition,
         settings=as_json("preprocess"),
+        inputs=as_json("input"),
     shell:
-        "(set -x; cellseg preprocess {params.image:q} -o {params.folder:q} {params.acquisition} --settings {params.settings:q}"
-        " --tile-px {resources.tile_px} --workers {threads} --placeholder) > {log:q} 2>&1"
+        "(set -x; cellseg preprocess {params.image:q} -o {params.folder:q} {params.acquisition}"
+        " --settings {params.settings:q} --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
+        " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"

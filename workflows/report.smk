@@ -24,7 +24,8 @@ rule tables:
     params:
         folder=subpath(output.csv, parent=True),
     shell:
-        "(set -x; cellseg tables {input.measurements:q} {input.verdicts:q} -o {params.folder:q} --placeholder) > {log:q} 2>&1"
+        "(set -x; cellseg tables {input.measurements:q} {input.verdicts:q} -o {params.folder:q}"
+        " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"
 
 
 rule overlay:
@@ -33,6 +34,7 @@ rule overlay:
         labels=in_results("samples/{sample}/segment/labels.ome.tif"),
         cells=in_results("samples/{sample}/cells.parquet"),
         recipe=in_results("samples/{sample}/preprocess/recipe.json"),
+        reference=reference_of,
     output:
         overlay=in_results("samples/{sample}/overlay.png"),
         features=in_results("samples/{sample}/features.png"),
@@ -50,10 +52,13 @@ rule overlay:
     params:
         image=image_path,
         folder=subpath(output.overlay, parent=True),
+        reference=reference_option,
         settings=as_json("report"),
+        inputs=as_json("input", "max_decoded_mpx"),
     shell:
         "(set -x; cellseg overlay {params.image:q} {input.labels:q} {input.cells:q} -o {params.folder:q}"
-        " --recipe {input.recipe:q} --settings {params.settings:q} --placeholder) > {log:q} 2>&1"
+        " --recipe {input.recipe:q} {params.reference} --settings {params.settings:q} --inputs {params.inputs:q}"
+        " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"
 
 
 rule summary:
@@ -77,7 +82,7 @@ rule summary:
         mem_mb=more_memory(1500),
         runtime=30,
     params:
-        folder=RESULTS,
+        folder=subpath(output.slides, parent=True),
     shell:
         "(set -x; cellseg summary {params.folder:q} --samples {input.sheet:q}) > {log:q} 2>&1"
 
@@ -100,6 +105,6 @@ rule check:
         mem_mb=more_memory(500),
         runtime=10,
     params:
-        folder=RESULTS,
+        folder=subpath(input.slides, parent=True),
     shell:
         "(set -x; cellseg check {params.folder:q}) > {log:q} 2>&1"

@@ -22,6 +22,8 @@ rule segment:
         image=image_path,
         method=config["segmentation"]["method"],
         settings=segmentation_settings,
+        inputs=as_json("input", "max_decoded_mpx"),
     shell:
         "(set -x; cellseg segment {params.image:q} -o {output.labels:q} --method {params.method} --recipe {input.recipe:q}"
-        " --settings {params.settings:q} --tile-px {resources.tile_px} --workers {threads} --placeholder) > {log:q} 2>&1"
+        " --settings {params.settings:q} --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
+        " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"

@@ -12,8 +12,8 @@ from cellseg.io.samples import read_samples
 from cellseg.io.settings import read_config
 
 
-def check_inputs(settings: Mapping[str, Any]) -> int:
-    """Check the settings and the sample sheet they name; the number of samples.
+def check_inputs(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with every default filled in, after a check of them and of the sample sheet that they name.
 
     A missing image is no fault here: it fails its own sample, and the others go on.
 
@@ -23,17 +23,16 @@ def check_inputs(settings: Mapping[str, Any]) -> int:
         With every fault of both, each with its place and its cure.
     """
     faults: list[str] = []
+    config = None
     try:
-        read_config(None, dict(settings))
+        config = read_config(None, dict(settings))
     except ConfigError as error:
         faults.append(str(error))
     sheet = settings.get("samples", Config().samples)
-    samples = 0
-    if isinstance(sheet, str):  # otherwise among the faults of the settings
-        try:
-            samples = len(read_samples(Path(sheet), check_files=False))
-        except ConfigError as error:
-            faults.append(str(error))
-    if faults:
-        raise ConfigError("\n".join(faults))
-    return samples
+    try:
+        read_samples(Path(str(sheet)), check_files=False)
+    except ConfigError as error:
+        faults.append(str(error))
+    if config is None or faults:
+        raise ConfigError("; ".join(faults))
+    return config.model_dump(mode="json")

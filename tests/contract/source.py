@@ -14,6 +14,7 @@ FLOORS = {
     "types": 0,
     "config": 1,
     "columns": 1,
+    "cohort_columns": 1,
     "tiles": 1,
     "io": 2,
     "preprocess": 3,
@@ -27,6 +28,7 @@ FLOORS = {
     "train": 4,
     "stages": 6,
     "cli": 7,
+    "commands": 7,
     "__main__": 8,
     "__init__": 8,
 }
@@ -35,7 +37,7 @@ FLOORS = {
 SHARED_ON_FLOOR_3 = {"cellseg.preprocess.recipe", "cellseg.preprocess.normalize"}
 """What a slide's planes are made with: the only modules that another package of floor 3 may import."""
 
-KNOW_PATHS = {"io", "stages", "cli", "types", "__main__"}
+KNOW_PATHS = {"io", "stages", "cli", "commands", "types", "__main__"}
 KNOW_TORCH = {"segment/maskrcnn.py", "segment/segnet.py", "io/weights.py", "train"}
 
 
