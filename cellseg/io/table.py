@@ -137,6 +137,18 @@ def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[p
                 raise TableError(f"{path}: damaged Parquet file ({error}); make it again") from error
 
 
+def read_schema(path: Path) -> pa.Schema:
+    """Names and types of a Parquet table's columns, without reading its rows.
+
+    Raises
+    ------
+    TableError
+        If the file is missing, damaged or not a Parquet table.
+    """
+    with _open_parquet(path) as file:
+        return file.schema_arrow
+
+
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The whole table (Parquet or CSV), or its named columns in the order asked for.
 

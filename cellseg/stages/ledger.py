@@ -1,0 +1,121 @@
+"""The ledger: what became of every sample, and the gate that makes failures count. Floor 6.
+
+`slides.tsv` has one row a sample. A placeholder or a missing output makes it `failed`, a recipe that is not assessable
+`unassessable`, and everything else `done`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Literal, get_args
+
+from cellseg.cohort_columns import LEDGER_COLUMNS
+from cellseg.errors import TableError
+from cellseg.io.atomic import write_text
+from cellseg.io.samples import Sample
+from cellseg.io.table import read_batches
+from cellseg.stages.outcome import first_failure, read_failure
+from cellseg.stages.results import STAGE_OUTPUTS, sample_folder, stage_log, stage_outputs
+
+Outcome = Literal["done", "failed", "unassessable"]
+LEDGER_NAME = "slides.tsv"
+_LOG_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """One row of `slides.tsv`; the columns are documented in `cohort_columns`."""
+
+    sample: str
+    outcome: Outcome
+    stage: str
+    reason: str
+    n_cells: int | None
+    path: str
+
+
+def judge_sample(results: Path, sample: Sample) -> LedgerRow:
+    """What became of one sample, from the files that it left."""
+    name, path = sample.sample, str(sample.path)
+    for stage in STAGE_OUTPUTS:
+        outputs = stage_outputs(results, name, stage)
+        if failure := first_failure(outputs):
+            return LedgerRow(name, "failed", failure.stage, failure.reason, None, path)
+        if missing := [output for output in outputs if not output.is_file()]:
+            reason = f"no {missing[0].name}: {_last_words(stage_log(results, name, stage))}"
+            return LedgerRow(name, "failed", stage, reason, None, path)
+    folder = sample_folder(results, name)
+    n_cells = sum(batch.num_rows for batch in read_batches(folder / "cells.parquet", ["cell_id"]))
+    recipe = json.loads((folder / "preprocess/recipe.json").read_text(encoding="utf-8"))
+    if recipe["assessable"]:
+        return LedgerRow(name, "done", "", "", n_cells, path)
+    quality = json.loads((folder / "preprocess/quality.json").read_text(encoding="utf-8"))
+    reason = "; ".join(quality["reasons"]) or "its quality does not allow a verdict"
+    return LedgerRow(name, "unassessable", "preprocess", reason, n_cells, path)
+
+
+def _last_words(log: Path) -> str:
+    """The last line of a log that is not empty, or that there is no log."""
+    if not log.is_file():
+        return "the stage did not run to its end and left no log"
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    words = next((line for line in reversed(lines) if line), "")
+    return f"its log ends with: {words[-_LOG_CHARACTERS:]}" if words else "the stage ended without a word in its log"
+
+
+def write_ledger(results: Path, rows: Iterable[LedgerRow]) -> None:
+    """Write `slides.tsv`; tabs and line ends inside a field become spaces."""
+    lines = ["\t".join(column.name for column in LEDGER_COLUMNS)]
+    for row in rows:
+        values = ("" if value is None else " ".join(str(value).split()) for value in astuple(row))
+        lines.append("\t".join(values))
+    write_text(results / LEDGER_NAME, "\n".join(lines) + "\n")
+
+
+def read_ledger(results: Path) -> list[LedgerRow]:
+    """The rows of `slides.tsv`.
+
+    Raises
+    ------
+    TableError
+        If it is missing or not a ledger.
+    """
+    path = results / LEDGER_NAME
+    try:
+        header, *lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise TableError(f"{path}: no readable ledger ({error}); run `cellseg summary {results}`") from error
+    if header.split("\t") != [field.name for field in fields(LedgerRow)]:
+        raise TableError(f"{path}: its columns are not those of a ledger; run `cellseg summary {results}` again")
+    return [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, start=2)]
+
+
+def _parse(line: str, where: str) -> LedgerRow:
+    values = line.split("\t")
+    if (
+        len(values) != len(LEDGER_COLUMNS)
+        or values[1] not in get_args(Outcome)
+        or not values[4].isdigit() | (values[4] == "")
+    ):
+        raise TableError(f"{where}: not a row of a ledger; run `cellseg summary` again")
+    sample, outcome, stage, reason, n_cells, path = values
+    return LedgerRow(sample, outcome, stage, reason, int(n_cells) if n_cells else None, path)  # type: ignore[arg-type]
+
+
+def check_results(results: Path) -> list[LedgerRow]:
+    """The failed samples of `slides.tsv`; takes their placeholders away, so that the next run tries them again.
+
+    Raises
+    ------
+    TableError
+        If there is no ledger.
+    """
+    failed = [row for row in read_ledger(results) if row.outcome == "failed"]
+    for row in failed:
+        for path in sorted(sample_folder(results, row.sample).rglob("*")):
+            if read_failure(path) is not None:
+                path.unlink()
+    return failed

@@ -1,0 +1,128 @@
+"""The cohort's tables: every sample's results in, summary.csv and slides.tsv out. Floor 6."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from cellseg.classify.finding import float_column
+from cellseg.cohort_columns import SUMMARY_COLUMNS, SUMMARY_FEATURES
+from cellseg.io.samples import Sample, read_samples
+from cellseg.io.table import ARROW_TYPES, TableWriter, read_batches, read_schema
+from cellseg.stages.ledger import LedgerRow, judge_sample, write_ledger
+from cellseg.stages.results import sample_folder
+from cellseg.types import STATUSES
+
+NAN = float("nan")
+_DECIMALS = 6
+
+
+def summarize_cohort(results: Path, sheet: Path) -> list[LedgerRow]:
+    """Write `summary.csv` (samples that did not fail) and `slides.tsv` (every sample) into `results`.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of the run.
+    sheet : Path
+        The sample sheet of that run.
+
+    Returns
+    -------
+    list of LedgerRow
+        The rows of `slides.tsv`, in the order of the sheet.
+
+    Raises
+    ------
+    ConfigError
+        If the sheet is faulty.
+    """
+    samples = read_samples(sheet, check_files=False)
+    ledger = [judge_sample(results, sample) for sample in samples]
+    rows = [
+        summarize_sample(sample_folder(results, sample.sample), sample)
+        for sample, row in zip(samples, ledger, strict=True)
+        if row.outcome != "failed"
+    ]
+    with TableWriter(results / "summary.csv", SUMMARY_COLUMNS) as writer:
+        writer.write(_to_table(rows))
+    write_ledger(results, ledger)
+    return ledger
+
+
+def summarize_sample(folder: Path, sample: Sample) -> dict[str, Any]:
+    """One row of `summary.csv` from a sample's finished folder."""
+    recipe = json.loads((folder / "preprocess/recipe.json").read_text(encoding="utf-8"))
+    quality = json.loads((folder / "preprocess/quality.json").read_text(encoding="utf-8"))
+    cells = folder / "cells.parquet"
+    counts, kept = _read_status(cells)
+    tissue_mm2 = float(quality["tissue_area_mm2"])
+    return {
+        "sample": sample.sample,
+        "patient": sample.patient or "",
+        "group": sample.group,
+        "stain": recipe["stain"],
+        "mpp": float(recipe["mpp"]),
+        "n_cells": kept.size,
+        **{f"n_{name}": counts[name] for name in STATUSES},
+        **share_abnormal(counts["healthy"], counts["abnormal"]),
+        "share_uncertain": _ratio(counts["uncertain"], kept.size - counts["excluded"]),
+        "tissue_area_mm2": round(tissue_mm2, _DECIMALS),
+        "cells_per_mm2": _ratio(kept.size, tissue_mm2),
+        **_medians(cells, kept),
+    }
+
+
+def share_abnormal(n_healthy: int, n_abnormal: int) -> dict[str, float]:
+    """The share of abnormal cells among the decided and its 95 % interval; all NaN when none is decided.
+
+    The interval is Wilson's (1927, J Am Stat Assoc 22:209) and treats cells as independent. Cells of one slide resemble
+    each other, so it says how well the cells were counted, not how well the patient is known.
+    """
+    names = ("share_abnormal", "share_abnormal_low", "share_abnormal_high")
+    n_decided = n_healthy + n_abnormal
+    if n_decided == 0:
+        return dict.fromkeys(names, NAN)
+    interval = binomtest(n_abnormal, n_decided).proportion_ci(0.95, method="wilson")
+    values = (n_abnormal / n_decided, float(interval.low), float(interval.high))
+    return {name: round(value, _DECIMALS) for name, value in zip(names, values, strict=True)}
+
+
+def _read_status(cells: Path) -> tuple[Counter[str], NDArray[np.bool_]]:
+    """Cells per status, and which are not excluded, in the order of the table."""
+    counts: Counter[str] = Counter()
+    kept = [np.ones(0, bool)]
+    for batch in read_batches(cells, ["status"]):
+        counts.update(batch["status"].to_pylist())
+        kept.append(pc.not_equal(batch["status"], "excluded").to_numpy())
+    return counts, np.concatenate(kept)
+
+
+def _ratio(part: float, whole: float) -> float:
+    return round(part / whole, _DECIMALS) if whole else NAN
+
+
+def _medians(cells: Path, kept: NDArray[np.bool_]) -> dict[str, float]:
+    """Median of each feature of the summary over the kept cells, one column in memory at a time."""
+    present = set(read_schema(cells).names)
+    return {f"median_{name}": _median(cells, name, kept) if name in present else NAN for name in SUMMARY_FEATURES}
+
+
+def _median(cells: Path, name: str, kept: NDArray[np.bool_]) -> float:
+    parts = [float_column(batch, name) for batch in read_batches(cells, [name])]
+    values = np.concatenate([*parts, np.empty(0)])[kept]
+    values = values[np.isfinite(values)]
+    return round(float(np.median(values)), _DECIMALS) if values.size else NAN
+
+
+def _to_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    return pa.table({c.name: pa.array([row[c.name] for row in rows], ARROW_TYPES[c.dtype]) for c in SUMMARY_COLUMNS})

@@ -1,0 +1,58 @@
+"""Measurement tables with known contents for the tests of classify, tables and summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from cellseg.columns import columns_of
+from cellseg.io.table import TableWriter, schema_of
+from cellseg.preprocess.recipe import Recipe
+
+COLUMNS = columns_of(
+    ["identity", "position", "shape", "intensity", "focus", "neighborhood", "flags"],
+    ["intensity_gray", "od_hematoxylin"],
+)
+
+
+def measured(n_cells: int, *, sample: str = "A", seed: int = 0, first_id: int = 1, **values) -> pa.Table:
+    """Plausible healthy cells: every column filled, `values` put in place of whole columns."""
+    rng = np.random.default_rng(seed)
+    data = {}
+    for column in COLUMNS:
+        if column.dtype == "string":
+            data[column.name] = [sample] * n_cells
+        elif column.dtype == "bool":
+            data[column.name] = np.zeros(n_cells, bool)
+        elif column.dtype == "float64":
+            data[column.name] = np.round(rng.uniform(0.2, 0.9, n_cells), 6)
+        else:
+            data[column.name] = rng.integers(1, 500, n_cells)
+    data["cell_id"] = np.arange(first_id, first_id + n_cells)
+    data["area_um2"] = np.round(rng.normal(60, 8, n_cells), 6)
+    data["aspect_ratio"] = data["aspect_ratio"] + 1
+    data["edge_sharpness_per_um"] = np.full(n_cells, 0.1)
+    schema = schema_of(COLUMNS)
+    return pa.table({f.name: pa.array((data | values)[f.name], f.type) for f in schema}, schema=schema)
+
+
+def write_measured(path: Path, *batches: pa.Table) -> Path:
+    """A measurements.parquet, one row group a batch."""
+    with TableWriter(path, COLUMNS) as writer:
+        for batch in batches:
+            writer.write(batch)
+    return path
+
+
+def recipe(*, stain: str = "he", assessable: bool = True, height_px: int = 64, width_px: int = 80, **fields) -> Recipe:
+    """The recipe of a plain RGB slide at 0.5 um per pixel."""
+    plain = {
+        "height_px": height_px, "width_px": width_px, "channel_names": ("red", "green", "blue"), "dtype": "uint8",
+        "is_rgb": True, "mpp": 0.5, "mpp_source": "sheet", "stain": stain, "channel": None,
+        "background": (240.0,) * 3, "low": (0.0,) * 3, "high": (255.0,) * 3, "gray_low": 0.0, "gray_high": 255.0,
+        "gray_contrast": 200.0, "gamma": 0.5, "stain_names": (), "stain_matrix": (), "tissue_block_px": 32,
+        "assessable": assessable, "notes": (),
+    }  # fmt: skip
+    return Recipe(**(plain | fields))

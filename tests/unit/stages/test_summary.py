@@ -1,0 +1,182 @@
+"""summary.csv against hand-made counts, and slides.tsv for every fate that a sample can meet."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import numpy as np
+import pytest
+from cell_tables import measured, recipe, write_measured
+
+from cellseg.cohort_columns import LEDGER_COLUMNS, SUMMARY_COLUMNS
+from cellseg.config import ClassifySettings, Rule
+from cellseg.errors import TableError
+from cellseg.io.atomic import write_json
+from cellseg.stages.classify import classify_cells
+from cellseg.stages.ledger import check_results, read_ledger
+from cellseg.stages.outcome import Failure, read_failure, write_failure
+from cellseg.stages.results import STAGE_OUTPUTS, sample_folder, stage_log, stage_outputs
+from cellseg.stages.summary import share_abnormal, summarize_cohort
+from cellseg.stages.tables import write_tables
+
+SETTINGS = ClassifySettings(
+    rules=[Rule(column="area_um2", above=100), Rule(column="solidity", below=0.1, status="uncertain")]
+)
+
+
+def finish(results, sample, table, *, assessable=True, reasons=()):
+    """A sample's folder as the stages leave it."""
+    folder = sample_folder(results, sample)
+    slide = recipe(assessable=assessable)
+    write_json(folder / "preprocess/recipe.json", slide.to_dict())
+    write_json(folder / "preprocess/quality.json", {"tissue_area_mm2": 0.25, "reasons": list(reasons)})
+    path = write_measured(folder / "measure/measurements.parquet", table)
+    classify_cells(path, folder / "classify/verdicts.parquet", reference=None, recipe=slide, settings=SETTINGS)
+    write_tables(path, folder / "classify/verdicts.parquet", folder)
+    for stage in STAGE_OUTPUTS:
+        for output in stage_outputs(results, sample, stage):
+            if not output.exists():
+                output.parent.mkdir(parents=True, exist_ok=True)
+                output.write_bytes(b"x")
+
+
+def sheet_of(folder, *names):
+    lines = ["sample\tpath\tpatient\tgroup", *(f"{name}\t{name}.png\tp {name}\ttest" for name in names)]
+    path = folder / "samples.tsv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def read_csv(path, delimiter=","):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file, delimiter=delimiter))
+
+
+@pytest.fixture
+def results(tmp_path):
+    return tmp_path / "results"
+
+
+def test_counts_shares_density_and_medians_by_hand(tmp_path, results):
+    areas = np.array([10.0, 50, 60, 70, 80, 150, 160, 55, 65, 75])
+    border = np.zeros(10, bool)
+    border[9] = True
+    solidity = np.full(10, 0.9)
+    solidity[7] = 0.05
+    finish(results, "A", measured(10, area_um2=areas, touches_border=border, solidity=solidity))
+    summarize_cohort(results, sheet_of(tmp_path, "A"))
+    (row,) = read_csv(results / "summary.csv")
+    assert list(row) == [column.name for column in SUMMARY_COLUMNS]
+    counts = {name: int(row[f"n_{name}"]) for name in ("cells", "healthy", "abnormal", "uncertain", "excluded")}
+    assert counts == {"cells": 10, "healthy": 5, "abnormal": 2, "uncertain": 1, "excluded": 2}
+    assert float(row["share_abnormal"]) == pytest.approx(2 / 7, abs=1e-6)
+    assert float(row["share_uncertain"]) == pytest.approx(1 / 8)
+    assert float(row["cells_per_mm2"]) == 40.0
+    assert float(row["median_area_um2"]) == 67.5  # of 50 55 60 65 70 80 150 160
+    assert row["median_abnormal_score"] == ""
+    assert (row["sample"], row["patient"], row["group"], row["stain"], float(row["mpp"])) == (
+        "A",
+        "p A",
+        "test",
+        "he",
+        0.5,
+    )
+
+
+def wilson(k, n, z=1.959963984540054):
+    """Wilson 1927, written out."""
+    p, f = k / n, z * z / n
+    half = z * math.sqrt(p * (1 - p) / n + f / (4 * n))
+    return (p + f / 2 - half) / (1 + f), (p + f / 2 + half) / (1 + f)
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 10), (10, 10), (2, 7), (15, 100), (1, 1_000_000)])
+def test_the_interval_is_wilsons(k, n):
+    share = share_abnormal(n - k, k)
+    low, high = wilson(k, n)
+    # the table is rounded to 6 decimals
+    assert share["share_abnormal_low"] == pytest.approx(low, abs=6e-7)
+    assert share["share_abnormal_high"] == pytest.approx(high, abs=6e-7)
+
+
+def test_a_published_wilson_interval():
+    # Newcombe 1998, Stat Med 17:857, table I: 81 of 263 gives 0.2553 to 0.3662, 0 of 20 gives 0 to 0.1611
+    assert share_abnormal(182, 81)["share_abnormal_low"] == pytest.approx(0.2553, abs=5e-5)
+    assert share_abnormal(182, 81)["share_abnormal_high"] == pytest.approx(0.3662, abs=5e-5)
+    assert share_abnormal(20, 0)["share_abnormal_high"] == pytest.approx(0.1611, abs=5e-5)
+
+
+def test_nothing_decided_has_no_share():
+    assert all(math.isnan(value) for value in share_abnormal(0, 0).values())
+
+
+def test_a_slide_without_cells_is_done(tmp_path, results):
+    finish(results, "A", measured(0))
+    (row,) = summarize_cohort(results, sheet_of(tmp_path, "A"))
+    assert (row.outcome, row.n_cells) == ("done", 0)
+    (summary,) = read_csv(results / "summary.csv")
+    assert (summary["n_cells"], summary["share_abnormal"], summary["cells_per_mm2"]) == ("0", "", "0")
+
+
+def test_every_fate_has_its_row_in_the_order_of_the_sheet(tmp_path, results):
+    finish(results, "good", measured(5))
+    finish(results, "black", measured(0), assessable=False, reasons=["0.990 of the pixels are black (limit 0.95)"])
+    finish(results, "bad", measured(5))
+    stages = ["measure", "classify", "tables", "overlay"]
+    outputs = [path for stage in stages for path in stage_outputs(results, "bad", stage)]
+    write_failure(outputs, Failure("bad", "measure", "labels are\tcut"))
+    finish(results, "killed", measured(5))
+    stage_outputs(results, "killed", "overlay")[1].unlink()
+    log = stage_log(results, "killed", "overlay")
+    log.parent.mkdir(parents=True)
+    log.write_text("started\nMemoryError: no room\n\n")
+    rows = summarize_cohort(results, sheet_of(tmp_path, "bad", "good", "killed", "black", "never"))
+    assert [(r.sample, r.outcome, r.stage) for r in rows] == [
+        ("bad", "failed", "measure"), ("good", "done", ""), ("killed", "failed", "overlay"),
+        ("black", "unassessable", "preprocess"), ("never", "failed", "preprocess"),
+    ]  # fmt: skip
+    reasons = {row.sample: row.reason for row in rows}
+    assert reasons["killed"] == "no features.png: its log ends with: MemoryError: no room"
+    assert reasons["black"] == "0.990 of the pixels are black (limit 0.95)"
+    assert "left no log" in reasons["never"]
+    assert [row["sample"] for row in read_csv(results / "summary.csv")] == ["good", "black"]
+    written = read_csv(results / "slides.tsv", "\t")
+    assert list(written[0]) == [column.name for column in LEDGER_COLUMNS]
+    assert [row["n_cells"] for row in written] == ["", "5", "", "0", ""]
+    assert read_ledger(results)[1:] == rows[1:]
+
+
+def test_check_names_the_failed_and_takes_only_their_placeholders_away(tmp_path, results):
+    finish(results, "good", measured(5))
+    finish(results, "bad", measured(5))
+    outputs = stage_outputs(results, "bad", "overlay")
+    write_failure(outputs, Failure("bad", "overlay", "cannot read"))
+    summarize_cohort(results, sheet_of(tmp_path, "good", "bad"))
+    (failed,) = check_results(results)
+    assert (failed.sample, failed.stage, failed.reason) == ("bad", "overlay", "cannot read")
+    assert not any(path.exists() for path in outputs)
+    kept = [path for stage in list(STAGE_OUTPUTS)[:-1] for path in stage_outputs(results, "bad", stage)]
+    assert all(path.exists() and read_failure(path) is None for path in kept)
+    assert all(path.exists() for path in stage_outputs(results, "good", "overlay"))
+
+
+def test_check_finds_nothing_where_nothing_failed(tmp_path, results):
+    finish(results, "good", measured(5))
+    summarize_cohort(results, sheet_of(tmp_path, "good"))
+    assert check_results(results) == []
+
+
+@pytest.mark.parametrize("text", [None, "", "a\tb\n", "sample\toutcome\tstage\treason\tn_cells\tpath\nA\tdone\n"])
+def test_a_missing_or_foreign_ledger_is_an_error(results, text):
+    results.mkdir()
+    if text is not None:
+        (results / "slides.tsv").write_text(text)
+    with pytest.raises(TableError, match="cellseg summary"):
+        check_results(results)
+
+
+def test_cohort_columns_are_documented_once():
+    for columns in (SUMMARY_COLUMNS, LEDGER_COLUMNS):
+        assert len({column.name for column in columns}) == len(columns)
+        assert all(column.meaning for column in columns)
