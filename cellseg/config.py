@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, InitErrorDetails
 
 from cellseg.types import STAINS, Stain, Status
 
@@ -117,6 +118,13 @@ class ThresholdSettings(Settings):
         return self
 
 
+def _at(location: tuple[str, ...], fault: ErrorDetails) -> InitErrorDetails:
+    """The fault, said of the place `location` under which it was found."""
+    return InitErrorDetails(
+        type=fault["type"], loc=location + fault["loc"], input=fault["input"], ctx=fault.get("ctx", {})
+    )
+
+
 class SegmentationSettings(Settings):
     """Cell instance segmentation."""
 
@@ -128,8 +136,14 @@ class SegmentationSettings(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> SegmentationSettings:
+        faults: list[InitErrorDetails] = []
         for stain in self.by_stain:
-            self.for_stain(stain)
+            try:
+                self.for_stain(stain)
+            except ValidationError as error:
+                faults += [_at(("by_stain", stain), fault) for fault in error.errors()]
+        if faults:
+            raise ValidationError.from_exception_data("by_stain", faults)
         return self
 
     def for_stain(self, stain: Stain) -> ThresholdSettings:

@@ -88,9 +88,7 @@ def read_samples(sheet: Path, *, check_files: bool = True) -> tuple[Sample, ...]
         row, wrong = _parse_row(line, header, number)
         wrong += _duplicate_faults(row.get("sample", ""), seen, number)
         if check_files and row.get("path") and not (sheet.parent / row["path"]).is_file():
-            wrong.append(
-                f"line {number}: no image {row['path']!r} in {sheet.parent}; correct the path (it starts there)"
-            )
+            wrong.append(f"line {number}: no image {row['path']!r} in {sheet.parent}; correct the path")
         faults += wrong
         if not wrong:
             samples.append(Sample.model_validate({**row, "path": sheet.parent / row["path"]}))
@@ -111,7 +109,8 @@ def _read_lines(sheet: Path) -> list[tuple[int, str]]:
         ) from error
     except OSError as error:
         raise ConfigError(
-            f"{sheet}: the sample sheet cannot be read ({error.strerror}); `cellseg init DIR --images FOLDER` writes one"
+            f"{sheet}: the sample sheet cannot be read ({error.strerror}); `cellseg init DIR --images FOLDER` "
+            "writes one"
         ) from error
     # split at line ends only: other separators that str.splitlines knows may stand in a cell
     numbered = enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1)

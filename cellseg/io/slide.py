@@ -7,13 +7,12 @@ from pathlib import Path
 from cellseg.errors import ImageError
 from cellseg.io.raster import JPEG_MAGIC, PNG_MAGIC, RasterSlide
 from cellseg.io.tiff import TIFF_MAGICS, TiffSlide
-from cellseg.types import Slide
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".ndpi", ".btf", ".tf8")
 """Endings of the files that `cellseg init` takes for images (lower case)."""
 
 
-def open_slide(path: Path, *, max_decoded_mpx: float = 500.0) -> Slide:
+def open_slide(path: Path, *, max_decoded_mpx: float = 500.0) -> TiffSlide | RasterSlide:
     """An image that is read window by window: PNG, JPEG, TIFF, OME-TIFF or Aperio SVS. A context manager.
 
     The format goes by the file's first bytes. `max_decoded_mpx` bounds what has to be decoded at once: a whole PNG or
