@@ -9,6 +9,7 @@ import pytest
 import yaml
 from contract.source import REPOSITORY
 
+from cellseg.cohort_columns import LEDGER_COLUMNS, SUMMARY_COLUMNS
 from cellseg.columns import COLUMNS
 from cellseg.config import Config
 from cellseg.io.settings import config_yaml
@@ -56,5 +57,7 @@ def test_samples_schema_fills_and_refuses() -> None:
 def test_tables_md_is_columns_py() -> None:
     text = (REPOSITORY / "docs" / "tables.md").read_text(encoding="utf-8")
     assert text == columns_markdown(), CURE
-    missing = [column.name for column in COLUMNS if f"`{column.name}`" not in text]
+    missing = [
+        column.name for column in (*COLUMNS, *SUMMARY_COLUMNS, *LEDGER_COLUMNS) if f"`{column.name}`" not in text
+    ]
     assert not missing
