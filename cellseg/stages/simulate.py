@@ -20,7 +20,6 @@ from cellseg.types import Progress, silent
 _TILE_PX = 512
 _STRIP_PX = 512
 _PATCH_PX = 1024
-_PATCHES = 12
 
 CROWDED = Tissue(
     nuclei_per_mm2=10_600.0,
@@ -106,11 +105,12 @@ def simulate_slide(
     mpp: float = 0.5,
     compression: Literal["jpeg", "zlib"] = "jpeg",
     tissue: Tissue = CROWDED,
+    n_fields: int = 12,
     progress: Progress = silent,
 ) -> int:
     """A large tiled H&E-like TIFF, written in bounded memory; returns the number of nuclei whose middle lies in it.
 
-    The slide is laid from a dozen fields of 1024 px that continue into one another, so that no seam shows and nuclei
+    The slide is laid from `n_fields` fields of 1024 px that continue into one another, so that no seam shows and nuclei
     cross every joint; the fields are drawn from `seed`, and so is their order.
 
     Raises
@@ -125,11 +125,11 @@ def simulate_slide(
     _check("seed", seed, 0, 2**32)
     tissue = replace(tissue, mpp=mpp)
     bank = []
-    for number in range(_PATCHES):
+    for number in range(n_fields):
         bank.append(simulate_tissue(_PATCH_PX, _PATCH_PX, tissue=tissue, seed=seed * 1000 + number, border_seed=seed))
-        progress(number + 1, _PATCHES)
+        progress(number + 1, n_fields)
     plan = np.random.default_rng((seed, 3)).integers(
-        0, _PATCHES, (-(-height_px // _PATCH_PX), -(-width_px // _PATCH_PX))
+        0, n_fields, (-(-height_px // _PATCH_PX), -(-width_px // _PATCH_PX))
     )
     tiles = _laid_tiles([patch.pixels for patch in bank], plan, height_px, width_px)
     write_tiff(path, tiles, height_px, width_px, mpp=mpp, compression=compression)
