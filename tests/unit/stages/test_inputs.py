@@ -1,0 +1,40 @@
+"""Every fault of settings, sheet and results folder in one message; missing images are left to their samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cellseg.config import Config
+from cellseg.errors import ConfigError
+from cellseg.stages.inputs import check_inputs
+
+
+@pytest.fixture
+def sheet(tmp_path: Path) -> Path:
+    path = tmp_path / "samples.tsv"
+    path.write_text("sample\tpath\na\tnot-there.tif\n")
+    return path
+
+
+def test_defaults_are_filled_in_and_missing_images_pass(sheet: Path, tmp_path: Path) -> None:
+    settings = check_inputs({"samples": str(sheet), "results": str(tmp_path / "out"), "compute": {"tile_px": "512"}})
+    assert settings["compute"]["tile_px"] == 512
+    assert settings["segmentation"] == Config().model_dump(mode="json")["segmentation"]
+
+
+def test_faults_of_all_three_in_one_message(sheet: Path, tmp_path: Path) -> None:
+    sheet.write_text("sample\tpath\tgroup\na/b\ta.tif\tcontrol\n")
+    settings = {"samples": str(sheet), "results": str(sheet / "out"), "segmentation": {"treshold": {}}}
+    with pytest.raises(ConfigError) as caught:
+        check_inputs(settings)
+    message = str(caught.value)
+    assert "\n" not in message
+    for words in ("segmentation.treshold", "line 2", "a/b", "control", "is a file, not a folder"):
+        assert words in message
+
+
+def test_no_sheet_names_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cellseg init"):
+        check_inputs({"samples": str(tmp_path / "samples.tsv")})

@@ -1,0 +1,182 @@
+"""A batch of five with one truncated and one blank slide, and what the next runs redo of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from workflow.project import EVERY_TABLE, Project, files_of, jobs
+
+pytestmark = pytest.mark.slow
+STAGES = ("preprocess", "segment", "measure", "classify", "tables", "overlay")
+GOOD = {"healthy_1": "reference", "test_1": "test", "test_2": "test"}
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, subprocess.CompletedProcess[str]]:
+    """The project after its first run, and how that ended. Tests that change it work on a copy."""
+    project = Project(tmp_path_factory.mktemp("batch") / "my project")
+    for seed, name in enumerate(GOOD):
+        project.image(name, seed=seed)
+    project.truncated_image("cut")
+    project.blank_image("blank")
+    project.sheet(GOOD | {"cut": "test", "blank": "test"})
+    return project, project.snakemake()
+
+
+@pytest.fixture
+def copy(batch, tmp_path: Path) -> Project:
+    """A copy of the batch after its first run."""
+    return batch[0].copy(tmp_path / "my project")
+
+
+def test_three_are_done_one_failed_one_is_empty(batch) -> None:
+    project, done = batch
+    ledger = project.ledger()
+    assert list(ledger) == [*GOOD, "cut", "blank"], done.stdout
+    assert {ledger[name]["outcome"] for name in GOOD} == {"done"}, ledger
+    assert all(int(ledger[name]["n_cells"]) > 20 for name in GOOD)
+    assert (ledger["cut"]["outcome"], ledger["cut"]["stage"]) == ("failed", "preprocess")
+    assert "cut.tif" in ledger["cut"]["reason"]
+    assert ledger["blank"]["outcome"] in ("done", "unassessable")
+    assert ledger["blank"]["n_cells"] == "0"
+
+
+def test_exit_status_says_that_one_failed_and_names_it(batch) -> None:
+    project, done = batch
+    assert done.returncode != 0
+    assert "cut" in (project.folder / "results" / "logs" / "check.log").read_text()
+    assert "Traceback" not in done.stdout
+
+
+def test_every_result_is_there(batch) -> None:
+    project, _ = batch
+    for name in [*GOOD, "blank"]:
+        files = set(files_of(project.sample(name)))
+        assert files >= {
+            "preprocess/recipe.json",
+            "preprocess/tissue.png",
+            "preprocess/thumbnail.png",
+            "preprocess/quality.json",
+            "segment/labels.ome.tif",
+            "segment/labels.json",
+            "measure/measurements.parquet",
+            "classify/verdicts.parquet",
+            "cells.parquet",
+            "columns.json",
+            "overlay.png",
+            "features.png",
+            *EVERY_TABLE,
+        }
+    assert (project.folder / "results" / "summary.csv").exists()
+    assert (project.folder / "results" / "reference" / "he.json").exists()
+
+
+def test_blank_slide_has_tables_with_a_header_only(batch) -> None:
+    project, _ = batch
+    for table in EVERY_TABLE:
+        lines = (project.sample("blank") / table).read_text().splitlines()
+        assert len(lines) == 1
+        assert "cell_id" in lines[0]
+
+
+def test_status_tables_partition_the_cells(batch) -> None:
+    project, _ = batch
+    for name in GOOD:
+        cells, *parts = [(project.sample(name) / table).read_text().splitlines() for table in EVERY_TABLE]
+        assert sorted(line for part in parts for line in part[1:]) == sorted(cells[1:])
+
+
+def test_next_run_redoes_only_the_failed_one(batch) -> None:
+    project, _ = batch
+    assert project.planned() == dict.fromkeys([*STAGES, "summary", "check"], 1)
+    assert not project.sample("cut").joinpath("cells.csv").exists()
+
+
+def test_mended_slide_finishes_the_batch(copy: Project) -> None:
+    before = {name: files_of(copy.sample(name)) for name in GOOD}
+    copy.image("cut", seed=9)
+    done = copy.snakemake()
+    assert done.returncode == 0, done.stdout
+    assert jobs(done.stdout) == dict.fromkeys([*STAGES, "summary", "check"], 1)
+    assert copy.ledger()["cut"]["outcome"] == "done"
+    assert {name: files_of(copy.sample(name)) for name in GOOD} == before
+    assert "Nothing to be done" in copy.snakemake().stdout
+
+
+def test_changed_threshold_reruns_segmentation_of_all_and_preprocessing_of_none(copy: Project) -> None:
+    planned = copy.planned(*copy.settings("segmentation:\n  threshold:\n    smooth_um: 1.0\n"))
+    assert planned["segment"] == planned["measure"] == planned["classify"] == planned["tables"] == 5
+    assert planned["reference"] == 1
+    assert planned["preprocess"] == 1  # of the failed slide, which any run tries again
+
+
+def test_changed_rule_reruns_verdicts_and_no_measurements(copy: Project) -> None:
+    planned = copy.planned(*copy.settings("classify:\n  rules:\n    - {column: area_um2, above: 150}\n"))
+    assert planned["classify"] == planned["tables"] == 5
+    assert planned["reference"] == 0
+    assert planned["measure"] == planned["segment"] == 1
+
+
+def test_settings_of_another_stain_and_tile_size_rerun_nothing(copy: Project) -> None:
+    text = "segmentation:\n  by_stain:\n    giemsa: {smooth_um: 1.0}\ncompute:\n  tile_px: 512\n"
+    assert copy.planned(*copy.settings(text)) == copy.planned()
+
+
+def test_replaced_image_and_changed_pixel_size_rerun_that_sample(copy: Project) -> None:
+    copy.image("test_1", seed=7)
+    sheet = copy.folder / "samples.tsv"
+    sheet.write_text(sheet.read_text().replace("test_2.tif\t0.5", "test_2.tif\t0.4"))
+    planned = copy.planned()
+    assert planned["preprocess"] == planned["overlay"] == 3
+    assert planned["reference"] == 0
+
+
+def test_logged_command_can_be_pasted(copy: Project) -> None:
+    labels = copy.sample("test_1") / "segment" / "labels.ome.tif"
+    before = labels.read_bytes()
+    labels.unlink()
+    command = next(line[2:] for line in copy.log("segment", "test_1").splitlines() if line.startswith("+ cellseg "))
+    path = f"{Path(copy.command()[0]).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(
+        ["bash", "-c", command], cwd=copy.folder, check=True, capture_output=True, env=os.environ | {"PATH": path}
+    )
+    assert labels.read_bytes() == before
+
+
+def test_run_killed_in_the_middle_and_started_again_gives_the_same_bytes(batch, tmp_path: Path) -> None:
+    whole, _ = batch
+    project = Project(tmp_path / "my project")
+    shutil.copytree(whole.folder / "images", project.folder / "images", dirs_exist_ok=True)
+    project.sheet(GOOD)
+    tiles = project.settings("compute:\n  tile_px: 64\n")
+    running = subprocess.Popen(
+        project.command(*tiles),
+        cwd=project.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    first = [project.sample(name) / "preprocess" / "recipe.json" for name in GOOD]
+    deadline = time.monotonic() + 120
+    while not any(path.exists() for path in first) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)  # into the job after
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert any(path.exists() for path in first)
+    assert not (project.folder / "results" / "slides.tsv").exists()
+
+    done = project.snakemake(*tiles)
+    assert done.returncode == 0, done.stdout
+    assert not re.search("lock|incomplete", done.stdout, re.I), done.stdout
+    for name in GOOD:
+        assert files_of(project.sample(name)) == files_of(whole.sample(name)), name
+    reference = Path("results", "reference", "he.json")
+    assert (project.folder / reference).read_bytes() == (whole.folder / reference).read_bytes()
