@@ -57,8 +57,8 @@ def measure_shapes(labels: Labels, ids: Labels, boxes: NDArray[np.int64], *, mpp
     """The columns of family `shape` of each cell.
 
     Equal to scikit-image's `regionprops`: the same Crofton perimeter (4 directions), ellipse of second moments, convex
-    area (hull of edge midpoints) and special case of orientation (-pi/4 where no axis is the longer). The Feret
-    diameters are those of the hull itself. `aspect_ratio` is NaN where the minor axis is 0 (one pixel, straight lines of
+    area (hull of edge midpoints) and special case of orientation (-pi/4 where no axis is longer). The Feret diameters
+    are those of the hull itself. `aspect_ratio` is NaN where the minor axis is 0 (one pixel, straight lines of
     one pixel's width); all other columns are finite for every cell.
 
     Parameters
