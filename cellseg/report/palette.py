@@ -1,0 +1,42 @@
+"""Colours that colour-blind readers can tell apart, and the typeface. Floor 3: constants and text sizes."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import matplotlib
+from PIL import ImageFont
+
+from cellseg.types import Status
+
+RGB = tuple[int, int, int]
+
+STATUS_RGB: dict[Status, RGB] = {
+    "healthy": (0, 114, 178),
+    "abnormal": (213, 94, 0),
+    "uncertain": (240, 228, 66),
+    "excluded": (150, 150, 150),
+}
+"""Blue, vermilion, yellow after Okabe & Ito 2008 (Color Universal Design), and gray for what is not judged."""
+STATUS_RGB_ON_TISSUE: dict[Status, RGB] = STATUS_RGB | {"healthy": (0, 105, 200), "abnormal": (255, 80, 0)}
+"""The same with more glow, for lines on stained tissue."""
+STATUS_RGB_ON_DARK: dict[Status, RGB] = STATUS_RGB | {"healthy": (86, 180, 233), "abnormal": (255, 118, 20)}
+"""The same with lighter blue and vermilion, for fluorescence."""
+DRAW_ORDER: tuple[Status, ...] = ("excluded", "healthy", "uncertain", "abnormal")
+"""What is drawn later lies on top."""
+
+INK: RGB = (34, 34, 34)
+FAINT: RGB = (110, 110, 110)
+PAPER: RGB = (255, 255, 255)
+
+
+@cache
+def typeface(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which matplotlib brings along: it has the micro sign and looks the same on every machine."""
+    name = "DejaVuSans-Bold" if bold else "DejaVuSans"
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/{name}.ttf", size_px)
+
+
+def hex_colour(rgb: RGB) -> str:
+    """The colour as matplotlib and HTML write it: "#d55e00" for (213, 94, 0)."""
+    return "#{:02x}{:02x}{:02x}".format(*rgb)
