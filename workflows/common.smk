@@ -81,7 +81,7 @@ def image_path(wildcards):
 def acquisition(wildcards):
     """What the sheet says of how the slide was made, as options."""
     row = SAMPLES[wildcards.sample]
-    given = [(f"--{key}", str(row[key])) for key in ("stain", "mpp", "channel") if key in row]
+    given = [(f"--{key}", str(row[key])) for key in ("stain", "mpp", "channel") if row.get(key) is not None]
     return shlex.join(word for pair in given for word in pair)
 
 
