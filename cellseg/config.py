@@ -72,18 +72,18 @@ class ThresholdSettings(Settings):
     """how the threshold is found, once for the slide; fixed takes `value`; local compares with the mean of a block."""
     value: float | None = None
     """fixed only: gray levels (or OD for a stain); darker is a cell (`foreground: bright`: brighter is)."""
-    factor: float = Field(default=1.0, gt=0, le=10)
-    """times the found threshold; over 1 takes less (fixed and local: not used)."""
+    factor: float = Field(default=1.0, ge=0, le=10)
+    """where the threshold lies between the background's mean (0) and what the method found (1); over 1 takes less (not for fixed, local)."""
     multiotsu_classes: int = Field(default=3, ge=2, le=5)
     """multiotsu only: number of classes the histogram is cut into."""
     multiotsu_cut: int = Field(default=-1, ge=-1, le=3)
     """multiotsu only: which of the cuts, counted from the palest, parts cells from the rest; -1 is the strictest."""
     block_um: float = Field(default=40.0, gt=0)
     """um; local only: side of the block whose mean a pixel is compared with; at least two cells wide."""
-    local_offset: float = Field(default=0.1, ge=-1, le=1)
-    """fraction of the Otsu threshold; local only: a cell must exceed its block's mean by this much."""
+    local_offset: float = Field(default=0.2, ge=-2, le=2)
+    """fraction of the way from background to Otsu threshold; local only: a cell must exceed its block's mean by this much."""
     local_floor: float = Field(default=0.5, ge=0, le=2)
-    """fraction of the Otsu threshold; local only: what is fainter is never a cell, however empty its block."""
+    """fraction of the way from background to Otsu threshold; local only: what is fainter is never a cell."""
     min_contrast: float = Field(default=3.0, ge=0)
     """standard deviations of the background; a slide whose two sides of the threshold lie closer has no cells (0: always some)."""
     channel: str = "auto"
@@ -95,7 +95,9 @@ class ThresholdSettings(Settings):
     open_um: float = Field(default=0.5, ge=0, le=20)
     """um; radius of the opening that cuts thin bridges and drops specks; 0: none."""
     max_hole_um: float = Field(default=4.0, ge=0, le=100)
-    """um; holes no longer and no wider than this are filled."""
+    """um; round holes no longer and no wider than this are filled."""
+    min_hole_roundness: float = Field(default=0.6, ge=0, le=1.2)
+    """area over that of the ellipse in its box; hollow-sided gaps between cells (about 0.3) are not holes of a cell."""
     split: Literal["none", "distance", "intensity", "mixed"] = "distance"
     """what touching cells are parted by: depth inside the outline, stain intensity, both, or not at all."""
     split_depth_um: float = Field(default=0.4, ge=0, le=20)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,10 +28,12 @@ from cellseg.commands.options import (
 )
 from cellseg.commands.progress import show_progress
 from cellseg.errors import ConfigError
+from cellseg.stages.results import STAGE_OUTPUTS
+
+if TYPE_CHECKING:
+    from cellseg.stages.ledger import LedgerRow
 
 _TILE_PX = 2048
-PREPROCESSED = ("recipe.json", "quality.json", "tissue.png", "thumbnail.png")
-TABLES = ("cells.csv", "cells.parquet", "healthy.csv", "abnormal.csv", "uncertain.csv", "excluded.csv", "columns.json")
 
 LabelsArgument = Annotated[Path, typer.Argument(metavar="LABELS", help="Label image: 0 background, one value a cell.")]
 MeasurementsArgument = Annotated[Path, typer.Argument(metavar="MEASUREMENTS", help="measurements.parquet of a slide.")]
@@ -66,7 +68,7 @@ def preprocess(
 
     run_stage(
         act, stage="preprocess", sample=sample_name(image, sample), inputs=[],
-        outputs=[out / name for name in PREPROCESSED], placeholder=placeholder,
+        outputs=[out / Path(name).name for name in STAGE_OUTPUTS["preprocess"]], placeholder=placeholder,
     )  # fmt: skip
 
 
@@ -166,7 +168,8 @@ def reference(
     from cellseg.io.settings import read_settings
     from cellseg.stages.reference import fit_reference
 
-    fit_reference(measurements, out, stain=parse_stain(stain), settings=read_settings(ClassifySettings, settings))
+    fit = fit_reference(measurements, out, stain=parse_stain(stain), settings=read_settings(ClassifySettings, settings))
+    typer.echo(f"{out}: {fit.n_cells} healthy cells, {len(fit.features)} features")
 
 
 def classify(
@@ -214,7 +217,7 @@ def tables(
 
     run_stage(
         act, stage="tables", sample=sample or out.name, inputs=[measurements, verdicts],
-        outputs=[out / name for name in TABLES], placeholder=placeholder,
+        outputs=[out / name for name in STAGE_OUTPUTS["tables"]], placeholder=placeholder,
     )  # fmt: skip
 
 
@@ -246,7 +249,7 @@ def overlay(
 
     run_stage(
         act, stage="overlay", sample=sample or sample_name(image, sample), inputs=[labels, cells, *_files(recipe)],
-        outputs=[out / "overlay.png", out / "features.png"], placeholder=placeholder,
+        outputs=[out / name for name in STAGE_OUTPUTS["overlay"]], placeholder=placeholder,
     )  # fmt: skip
 
 
@@ -255,18 +258,21 @@ def summary(
     samples: Annotated[Path, typer.Option("--samples", help="The sample sheet.")] = Path("samples.tsv"),
 ) -> None:
     """Write the cohort's tables: summary.csv (one row a sample) and slides.tsv (what became of each)."""
-    from cellseg.stages.summary import write_summary
+    from cellseg.stages.summary import summarize_cohort
 
-    write_summary(results, samples)
+    summarize_cohort(results, samples)
 
 
 def check(results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder of results.")]) -> None:
     """Exit with status 1 if a sample failed, naming each; the next run then redoes those and no others."""
-    from cellseg.stages.summary import check_results
+    from cellseg.stages.ledger import check_results
 
-    failed = check_results(results)
-    for line in failed:
-        typer.echo(f"cellseg: {line}", err=True)
+    _tell_failures(check_results(results))
+
+
+def _tell_failures(failed: list[LedgerRow]) -> None:
+    for row in failed:
+        typer.echo(f"cellseg: {row.sample} failed at {row.stage}: {row.reason}", err=True)
     if failed:
         raise typer.Exit(1)
 
@@ -283,20 +289,17 @@ def analyze(
 ) -> None:
     """Run the whole chain on a few images, one after the other; one that fails does not stop the rest."""
     from cellseg.io.settings import read_config
-    from cellseg.stages.analyze import analyze_images
+    from cellseg.stages.analyze import Acquisition, analyze_images
 
     if mpp is not None and mpp <= 0:
         raise ConfigError(f"--mpp {mpp:g}: microns per pixel are greater than 0")
     with show_progress("analyze") as progress:
         failed = analyze_images(
-            images, out, stain=parse_stain(stain), mpp=mpp, channel=channel, reference=reference,
+            images, out, acquisition=Acquisition(parse_stain(stain), mpp, channel), reference=reference,
             config=read_config(config), workers=workers, progress=progress,
         )  # fmt: skip
-    for line in failed:
-        typer.echo(f"cellseg: {line}", err=True)
-    typer.echo(f"{out}: {len(images) - len(failed)} of {len(images)} images done; see slides.tsv and summary.csv")
-    if failed:
-        raise typer.Exit(1)
+    typer.echo(f"{out}: {len(images) - len(failed)} of {len(images)} images done; see slides.tsv and summary.csv there")
+    _tell_failures(failed)
 
 
 def register(app: typer.Typer) -> None:

@@ -50,8 +50,12 @@ def open_mask(mask: NDArray[np.uint8], radius_px: int) -> NDArray[np.uint8]:
     return cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc)
 
 
-def fill_holes(mask: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
-    """Fill the holes (4-connected background that does not reach the array's rim) whose box is at most `max_side_px` wide and high."""
+def fill_holes(mask: NDArray[np.uint8], max_side_px: int, *, min_roundness: float) -> NDArray[np.uint8]:
+    """Fill holes: 4-connected background off the array's rim, its box at most `max_side_px` wide and high, and round.
+
+    Roundness is the area over that of the ellipse in the box: a pale middle has about 1, the gap between touching cells
+    with its hollow sides about 0.3.
+    """
     if max_side_px < 1:
         return mask
     height, width = mask.shape
@@ -59,13 +63,14 @@ def fill_holes(mask: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
     x, y = boxes[:, cv2.CC_STAT_LEFT], boxes[:, cv2.CC_STAT_TOP]
     w, h = boxes[:, cv2.CC_STAT_WIDTH], boxes[:, cv2.CC_STAT_HEIGHT]
     hole = (w <= max_side_px) & (h <= max_side_px) & (x > 0) & (y > 0) & (x + w < width) & (y + h < height)
+    hole &= boxes[:, cv2.CC_STAT_AREA] >= min_roundness * np.pi / 4 * w * h
     hole[0] = False
     return mask | hole[pieces].view(np.uint8) if n > 1 and hole.any() else mask
 
 
 def clean_foreground(mask: NDArray[np.uint8], settings: ThresholdSettings, *, mpp: float) -> NDArray[np.uint8]:
     """The foreground (h, w) of 0 and 1, opened and with its small holes filled."""
-    return fill_holes(open_mask(mask, round(settings.open_um / mpp)), max_hole_px(settings, mpp))
+    return fill_holes(open_mask(mask, round(settings.open_um / mpp)), max_hole_px(settings, mpp), min_roundness=settings.min_hole_roundness)
 
 
 def landscape(

@@ -22,13 +22,18 @@ _COARSE = 16
 class Threshold(NamedTuple):
     """The slide's threshold and how far foreground and background lie apart.
 
-    `contrast` is the distance of the two means in standard deviations of the background; `found` is false where it is too
-    small for cells to be there at all.
+    `background` is the mean count of what is not greater; `contrast` is the distance of the two means in standard deviations
+    of the background; `found` is false where it is too small for cells to be there at all.
     """
 
     count: float
+    background: float
     contrast: float
     found: bool
+
+    def part_way(self, fraction: float) -> float:
+        """The count at this fraction of the way from the background to the threshold."""
+        return self.background + fraction * (self.count - self.background)
 
 
 def find_threshold(histogram: NDArray[np.int64], settings: ThresholdSettings, *, fixed_count: int | None) -> Threshold:
@@ -53,15 +58,16 @@ def find_threshold(histogram: NDArray[np.int64], settings: ThresholdSettings, *,
     Otsu 1979, IEEE Trans SMC 9:62; Liao, Chen & Chung 2001, J Inf Sci Eng 17:713 (multi-level);
     Li & Tam 1998, Pattern Recognit Lett 19:771; Zack, Rogers & Latt 1977, J Histochem Cytochem 25:741 (triangle).
     """
+    levels = np.arange(len(histogram))
     if settings.method == "fixed" and fixed_count is not None:
-        return Threshold(float(fixed_count), _contrast(histogram, fixed_count), found=True)
+        background = _mean(histogram, levels <= fixed_count)
+        return Threshold(float(fixed_count), background, _contrast(histogram, fixed_count), found=True)
     if np.count_nonzero(histogram) < 2:
-        return Threshold(float(SIGNAL_MAX), 0.0, found=False)
+        return Threshold(float(SIGNAL_MAX), float(SIGNAL_MAX), 0.0, found=False)
     count = _METHODS.get(settings.method, _otsu)(histogram, settings)
-    if settings.method != "local":
-        count *= settings.factor
     contrast = _contrast(histogram, count)
-    return Threshold(float(count), contrast, found=contrast >= settings.min_contrast)
+    found = Threshold(count, _mean(histogram, levels <= count), contrast, found=contrast >= settings.min_contrast)
+    return found if settings.method == "local" else found._replace(count=found.part_way(settings.factor))
 
 
 def _contrast(histogram: NDArray[np.int64], count: float) -> float:
@@ -70,11 +76,16 @@ def _contrast(histogram: NDArray[np.int64], count: float) -> float:
     below = levels <= count
     if not histogram[below].sum() or not histogram[~below].sum():
         return 0.0
-    low = np.average(levels[below], weights=histogram[below])
-    high = np.average(levels[~below], weights=histogram[~below])
+    low, high = _mean(histogram, below), _mean(histogram, ~below)
     spread = np.sqrt(np.average((levels[below] - low) ** 2, weights=histogram[below]))
     # half a count: the signal is quantised, a background of one level is not infinitely still
     return float((high - low) / max(spread, 0.5))
+
+
+def _mean(histogram: NDArray[np.int64], chosen: NDArray[np.bool_]) -> float:
+    """The mean level of the pixels at the chosen levels; 0 where there are none."""
+    total = histogram[chosen].sum()
+    return float(np.flatnonzero(chosen) @ histogram[chosen] / total) if total else 0.0
 
 
 def _otsu(histogram: NDArray[np.int64], settings: ThresholdSettings) -> float:
@@ -146,8 +157,8 @@ def foreground(
     sums = cv2.boxFilter(
         signal.astype(np.float64), cv2.CV_64F, (size, size), normalize=False, borderType=cv2.BORDER_REFLECT_101
     )  # integers up to 2**53 are exact in float64, so the sums do not depend on where the window lies
-    offset = round(settings.local_offset * threshold.count)
-    floor = settings.local_floor * threshold.count
+    offset = round(settings.local_offset * (threshold.count - threshold.background))
+    floor = threshold.part_way(settings.local_floor)
     return (((signal.astype(np.float64) - offset) * size * size > sums) & (signal > floor)).view(np.uint8)
 
 

@@ -1,0 +1,134 @@
+"""The whole chain on a few images, without a workflow: every stage in turn, image by image. Floor 6."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cellseg.config import Config
+from cellseg.errors import CellsegError, ConfigError
+from cellseg.io.atomic import write_text
+from cellseg.stages.classify import classify_cells
+from cellseg.stages.ledger import LedgerRow, check_results
+from cellseg.stages.measure import measure_cells
+from cellseg.stages.outcome import Failure, write_failure
+from cellseg.stages.overlay import draw_overlay
+from cellseg.stages.preprocess import preprocess_slide
+from cellseg.stages.results import STAGE_OUTPUTS, sample_folder, stage_outputs
+from cellseg.stages.segment import segment_slide
+from cellseg.stages.summary import summarize_cohort
+from cellseg.stages.tables import write_tables
+from cellseg.types import Progress, Stain, silent
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """How all of the images were made; what is None is left to the files."""
+
+    stain: Stain
+    mpp: float | None = None
+    channel: str | None = None
+
+
+def analyze_images(
+    images: Sequence[Path],
+    out: Path,
+    *,
+    acquisition: Acquisition,
+    config: Config,
+    reference: Path | None = None,
+    workers: int = 1,
+    progress: Progress = silent,
+) -> list[LedgerRow]:
+    """Write into `out` what the workflow would: a folder a sample, summary.csv and slides.tsv; and samples.tsv.
+
+    An image that cannot be worked on fails alone: the others are done, and the ledger says why.
+
+    Returns
+    -------
+    list of LedgerRow
+        The images that failed.
+
+    Raises
+    ------
+    ConfigError
+        If two images have the same name.
+    CellsegError
+        If the results cannot be written.
+    """
+    samples = _name_samples(images)
+    sheet = out / "samples.tsv"
+    write_text(sheet, _sheet(samples, acquisition))
+    steps = len(samples) * len(STAGE_OUTPUTS)
+    done = 0
+    for sample, image in samples.items():
+        stage = ""
+        chain = _chain(
+            sample, image, out, acquisition=acquisition, config=config, reference=reference, workers=workers
+        )
+        try:
+            for stage in chain:
+                done += 1
+                progress(done, steps)
+        except CellsegError as error:
+            write_failure(stage_outputs(out, sample, stage), Failure(sample, stage, str(error)))
+    summarize_cohort(out, sheet)
+    return check_results(out)
+
+
+def _name_samples(images: Sequence[Path]) -> dict[str, Path]:
+    samples: dict[str, Path] = {}
+    for image in images:
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", image.name.split(".")[0]).lstrip(".-") or "image"
+        if name.lower() in {known.lower() for known in samples}:
+            raise ConfigError(
+                f"{image}: a second image called {name}; rename one of them, or write a sample sheet (`cellseg init`)"
+            )
+        samples[name] = image
+    return samples
+
+
+def _sheet(samples: dict[str, Path], acquisition: Acquisition) -> str:
+    mpp = "" if acquisition.mpp is None else f"{acquisition.mpp:g}"
+    rows = [
+        "\t".join((sample, str(image.resolve()), mpp, acquisition.stain, acquisition.channel or ""))
+        for sample, image in samples.items()
+    ]
+    return "\n".join(["sample\tpath\tmpp\tstain\tchannel", *rows]) + "\n"
+
+
+def _chain(
+    sample: str, image: Path, out: Path, *, acquisition: Acquisition, config: Config, reference: Path | None, workers: int
+) -> Iterator[str]:
+    """Run the stages of one image in turn; yields each stage's name before it begins."""
+    folder = sample_folder(out, sample)
+    inputs, tile_px = config.input, config.compute.tile_px
+    yield "preprocess"
+    recipe = preprocess_slide(
+        image, folder / "preprocess", stain=acquisition.stain, mpp=acquisition.mpp, channel=acquisition.channel,
+        settings=config.preprocess, inputs=inputs, tile_px=tile_px, workers=workers,
+    )  # fmt: skip
+    yield "segment"
+    labels = folder / "segment" / "labels.ome.tif"
+    segment_slide(
+        image, labels, recipe=recipe, tissue=folder / "preprocess" / "tissue.png", settings=config.segmentation,
+        inputs=inputs, tile_px=tile_px, workers=workers,
+    )  # fmt: skip
+    yield "measure"
+    measurements = folder / "measure" / "measurements.parquet"
+    measure_cells(
+        image, labels, measurements, recipe=recipe, settings=config.measure, sample=sample, tile_px=tile_px,
+        workers=workers, max_decoded_mpx=inputs.max_decoded_mpx,
+    )  # fmt: skip
+    yield "classify"
+    verdicts = folder / "classify" / "verdicts.parquet"
+    classify_cells(measurements, verdicts, reference=reference, recipe=recipe, settings=config.classify)
+    yield "tables"
+    write_tables(measurements, verdicts, folder)
+    yield "overlay"
+    draw_overlay(
+        image, labels, folder / "cells.parquet", folder, recipe=recipe, reference=reference, settings=config.report,
+        max_decoded_mpx=inputs.max_decoded_mpx,
+    )  # fmt: skip
