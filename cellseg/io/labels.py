@@ -59,10 +59,10 @@ def write_labels(path: Path, strips: Iterable[Labels], *, height_px: int, width_
         If the file cannot be written.
     """
     description = _OME.format(width=width_px, height=height_px, mpp=float(mpp))
-    big = is_bigtiff(height_px, width_px)
+    big, source = is_bigtiff(height_px, width_px), iter(strips)
     with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=big, ome=False) as tiff:
         tiff.write(
-            _tiles(strips, path, height_px, width_px),
+            _tiles(source, path, height_px, width_px),
             shape=(height_px, width_px),
             dtype=np.uint32,
             tile=(STRIP_PX, STRIP_PX),
@@ -74,6 +74,9 @@ def write_labels(path: Path, strips: Iterable[Labels], *, height_px: int, width_
             # one thread: the library would otherwise take a whole buffer of tiles ahead
             maxworkers=1,
         )
+        # the library takes as many tiles as it needs; what is left is a fault of the caller
+        if next(source, None) is not None:
+            raise LabelError(f"{path}: more strips than the {height_px} rows hold; one starts at row {height_px}")
 
 
 def is_bigtiff(height_px: int, width_px: int) -> bool:
@@ -81,13 +84,13 @@ def is_bigtiff(height_px: int, width_px: int) -> bool:
     return height_px * width_px * 4 >= _BIGTIFF_BYTES
 
 
-def _tiles(strips: Iterable[Labels], path: Path, height_px: int, width_px: int) -> Iterator[Labels]:
+def _tiles(strips: Iterator[Labels], path: Path, height_px: int, width_px: int) -> Iterator[Labels]:
     """512 x 512 tiles in raster order, the last ones filled up with background."""
     y = 0
     for strip in strips:
         check_labels(strip, f"{path}: strip at row {y}")
         rows = min(STRIP_PX, height_px - y)
-        if strip.shape != (rows, width_px) or rows == 0:
+        if strip.shape != (rows, width_px):
             raise LabelError(
                 f"{path}: the strip at row {y} is {strip.shape}, expected {(rows, width_px)} of an image of "
                 f"{height_px} x {width_px} px"

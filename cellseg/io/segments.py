@@ -35,7 +35,7 @@ class SegmentCache:
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._held: OrderedDict[tuple[int, int], NDArray[Any]] = OrderedDict()
-        self._held_bytes = 0
+        self.held_bytes = 0
         self._gates: dict[tuple[int, int], threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -57,16 +57,16 @@ class SegmentCache:
     def _keep(self, key: tuple[int, int], segment: NDArray[Any]) -> None:
         with self._lock:
             self._held[key] = segment
-            self._held_bytes += segment.nbytes
+            self.held_bytes += segment.nbytes
             self._gates.pop(key, None)
-            while self._held_bytes > self._limit_bytes and len(self._held) > 1:
-                self._held_bytes -= self._held.popitem(last=False)[1].nbytes
+            while self.held_bytes > self._limit_bytes and len(self._held) > 1:
+                self.held_bytes -= self._held.popitem(last=False)[1].nbytes
 
     def clear(self) -> None:
         """Let all of them go."""
         with self._lock:
             self._held.clear()
-            self._held_bytes = 0
+            self.held_bytes = 0
 
 
 class PageReader:

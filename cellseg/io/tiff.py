@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +27,18 @@ TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _IMAGE_CODECS = (6, 7, 34892, 33007, 33003, 33004, 33005, 34712, 34933, 34934, 50001, 22610)
 _AXIS_NAMES = {"Z": "focus (Z) planes", "T": "time points (T)"}
+# what tifffile raises on damaged directories, tags and offsets
+_DAMAGED = (
+    tifffile.TiffFileError,
+    ValueError,
+    LookupError,
+    TypeError,
+    OSError,
+    ArithmeticError,
+    struct.error,
+    RuntimeError,
+    MemoryError,
+)
 _UNNAMED = "pages that nothing tells apart"
 
 # what tifffile warns of is checked here and raised with its cure; its own lines would come twice
@@ -142,22 +157,23 @@ class TiffSlide:
         self.close()
 
 
-def open_tiff(path: Path) -> TiffPage:
-    """The view that tifffile has of a TIFF; a context manager.
+@contextmanager
+def open_tiff(path: Path) -> Iterator[TiffPage]:
+    """The view that tifffile has of a TIFF; what it, or we, stumble over within is a damaged file.
 
     Raises
     ------
     ImageError
-        If the file's directory is damaged or cut off.
+        If the file's directory is damaged or cut off, or has no pixels.
     """
     try:
-        tiff = tifffile.TiffFile(path)
-        if len(tiff.pages) == 0 or tiff.pages.first.imagewidth == 0 or tiff.pages.first.imagelength == 0:
-            tiff.close()
-            raise ImageError(f"{path}: a TIFF without pixels; expected at least 1 x 1 px; export it again")
-    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, TypeError, OSError, ArithmeticError) as error:
-        raise ImageError(f"{path}: truncated or damaged TIFF ({error}); copy or export it again") from error
-    return tiff
+        with tifffile.TiffFile(path) as tiff:
+            if len(tiff.pages) == 0 or tiff.pages.first.imagewidth == 0 or tiff.pages.first.imagelength == 0:
+                raise ImageError(f"{path}: a TIFF without pixels; expected at least 1 x 1 px; export it again")
+            yield tiff
+    except _DAMAGED as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{path}: truncated or damaged TIFF ({reason}); copy or export it again") from error
 
 
 def main_series(tiff: TiffPage, path: Path) -> TiffPage:
@@ -168,10 +184,7 @@ def main_series(tiff: TiffPage, path: Path) -> TiffPage:
     ImageError
         If the file's pages cannot be understood, or the first image is not the largest.
     """
-    try:
-        series = list(tiff.series)
-    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, TypeError, OSError, ArithmeticError) as error:
-        raise ImageError(f"{path}: truncated or damaged TIFF ({error}); copy or export it again") from error
+    series = list(tiff.series)
     if not series:
         raise ImageError(f"{path}: a TIFF without an image; export it again")
     first = series[0].keyframe
@@ -199,6 +212,7 @@ def _layout(series: TiffPage, path: Path) -> _Layout:
             f"{path}: {what}; expected one plane; export one focus plane or time point (or a projection) a file, and "
             "channels as the C axis of an OME-TIFF"
         )
+    _check_coding(page, path)
     is_rgb = _check_colors(page, path)
     if stacked > 1 and (samples > 1 or is_rgb):
         raise ImageError(
@@ -208,6 +222,20 @@ def _layout(series: TiffPage, path: Path) -> _Layout:
     if any(page is None for page in pages):
         raise ImageError(f"{path}: {stacked} channels but not a directory for each; save it again as OME-TIFF")
     return _Layout(pages, 3 if is_rgb else _n_channels(page, stacked), is_rgb)
+
+
+def _check_coding(page: TiffPage, path: Path) -> None:
+    """Refuse number formats and compressions that no decoder knows."""
+    if page.dtype is None:
+        raise ImageError(
+            f"{path}: samples of {page.bitspersample} bits in format {page.sampleformat}; expected 8-bit or 16-bit "
+            "unsigned integers; export it again"
+        )
+    if not hasattr(page.compression, "name"):
+        raise ImageError(
+            f"{path}: unknown compression {page.compression}; expected none, LZW, deflate, zstd, JPEG or JPEG 2000; "
+            "save it with one of these"
+        )
 
 
 def _n_channels(page: TiffPage, stacked: int) -> int:

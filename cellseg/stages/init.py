@@ -88,6 +88,8 @@ def find_images(folder: Path) -> list[Path]:
 
 def _describe(file: Path, folder: Path, taken: set[str]) -> _Found:
     path = os.path.relpath(file.resolve(), folder.resolve())
+    # a long way up means that the two will not be moved together
+    path = path if path.count("..") <= 2 else str(file.resolve())
     if any(ord(character) < 32 for character in path):
         raise ImageError(f"{path!r}: control character in the path; rename it")
     with open_slide(file) as slide:

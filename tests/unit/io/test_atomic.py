@@ -1,0 +1,48 @@
+"""A file appears whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from cellseg.errors import CellsegError
+from cellseg.io.atomic import atomic_path, write_json, write_text
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(KeyError), atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        raise KeyError("stop")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_the_temporary_file_is_in_the_same_folder_with_the_same_ending(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "new" / "a.ome.tif") as temporary:
+        assert temporary.parent == tmp_path / "new" and temporary.name.endswith("a.ome.tif")
+        temporary.write_bytes(b"1")
+    assert (tmp_path / "new" / "a.ome.tif").read_bytes() == b"1"
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CellsegError, match=r"cannot be written .*check the folder") as caught:
+        write_text(tmp_path / "file" / "a.txt", "x")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full here")
+    with pytest.raises(CellsegError, match="No space left"), atomic_path(tmp_path / "a.txt"):
+        full.write_text("x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_is_sorted_and_ends_with_a_line_end(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": 1, "a": ["µ"]})
+    assert (tmp_path / "a.json").read_text("utf-8") == '{\n  "a": [\n    "µ"\n  ],\n  "b": 1\n}\n'
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "b.json", float("nan"))
+    assert not (tmp_path / "b.json").exists()
