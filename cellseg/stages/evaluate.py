@@ -34,7 +34,7 @@ from cellseg.types import Progress, Window, silent
 Row = dict[str, Any]
 _STRIP_PX = 1024
 
-LABEL_FIGURES = ("ap@0.5", "ap@0.75", "f1@0.5", "pq", "aji", "dice", "object_dice")
+LABEL_FIGURES = ("ap@0.5", "ap_by_image@0.5", "ap@0.75", "f1@0.5", "pq", "aji", "dice", "object_dice")
 POINT_FIGURES = ("alone", "shared", "outside")
 VERDICT_FIGURES = ("auroc", "average_precision", "balanced_accuracy", "sensitivity", "specificity")
 
