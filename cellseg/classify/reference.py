@@ -103,13 +103,14 @@ class ReferenceFit:
 
 
 def fit_feature(values: NDArray[np.float64], *, interval: float) -> FeatureFit:
-    """Median, MAD * 1.4826 and the central `interval` of the finite values; all NaN when there are none."""
+    """Median, MAD * 1.4826 and the central `interval` of the finite values, 6 decimals; all NaN if none."""
     values = values[np.isfinite(values)]
     if values.size == 0:
         return FeatureFit(np.nan, np.nan, np.nan, np.nan)
     median = np.median(values)
+    mad = MAD_TO_SD * np.median(np.abs(values - median))
     low, high = np.quantile(values, [(1 - interval) / 2, (1 + interval) / 2])
-    return FeatureFit(float(median), float(MAD_TO_SD * np.median(np.abs(values - median))), float(low), float(high))
+    return FeatureFit(*(float(np.round(figure, _DECIMALS)) for figure in (median, mad, low, high)))
 
 
 def score_cells(

@@ -18,7 +18,11 @@ STATUS_RGB: dict[Status, RGB] = {
     "excluded": (150, 150, 150),
 }
 """Blue, vermilion, yellow after Okabe & Ito 2008 (Color Universal Design), and gray for what is not judged."""
-STATUS_RGB_ON_TISSUE: dict[Status, RGB] = STATUS_RGB | {"healthy": (0, 105, 200), "abnormal": (255, 80, 0)}
+STATUS_RGB_ON_TISSUE: dict[Status, RGB] = STATUS_RGB | {
+    "healthy": (0, 105, 200),
+    "abnormal": (255, 80, 0),
+    "excluded": (215, 215, 215),
+}
 """The same with more glow, for lines on stained tissue."""
 STATUS_RGB_ON_DARK: dict[Status, RGB] = STATUS_RGB | {"healthy": (86, 180, 233), "abnormal": (255, 118, 20)}
 """The same with lighter blue and vermilion, for fluorescence."""

@@ -50,10 +50,12 @@ def length_label(length_um: float) -> str:
     return f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} µm"
 
 
-def draw_scale_bar(picture: Picture, *, um_per_px: float) -> Picture:
-    """The picture with a scale bar of a round length in its lower right corner; as it was where there is no room."""
+def draw_scale_bar(picture: Picture, *, um_per_px: float, size: int) -> Picture:
+    """The picture with a scale bar of a round length in its lower right corner; as it was where there is no room.
+
+    `size` is the height of the label, px.
+    """
     height, width = picture.shape[:2]
-    size = _font_px(max(height, width))
     if height < 5 * size or width < 6 * size:
         return picture
     font, pad, thick = typeface(size), max(size // 2, 4), max(size // 5, 3)
@@ -98,7 +100,7 @@ def compose_sheet(
     _draw_header(draw, header_lines, gap, inner_w, size)
     x, top = gap + max(0, (inner_w - _panels_width(panels, gap)) // 2), gap + header_h
     for panel in panels:
-        sheet.paste(Image.fromarray(draw_scale_bar(panel.picture, um_per_px=panel.um_per_px)), (x, top))
+        sheet.paste(Image.fromarray(draw_scale_bar(panel.picture, um_per_px=panel.um_per_px, size=size)), (x, top))
         if panel.caption:
             draw.text((x, top + panel.picture.shape[0] + size // 2), panel.caption, font=typeface(size), fill=FAINT)
         x += panel.picture.shape[1] + gap
@@ -164,7 +166,7 @@ def mark_field(picture: Picture, *, y0: int, y1: int, x0: int, x1: int) -> NDArr
     """The picture with a frame around a field, white in black so that it shows on any tissue."""
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    width = max(_font_px(max(picture.shape[:2])) // 6, 2)
-    draw.rectangle((x0 - width, y0 - width, x1 + width, y1 + width), outline=(0, 0, 0), width=3 * width)
-    draw.rectangle((x0, y0, x1, y1), outline=PAPER, width=width)
+    width = max(_font_px(max(picture.shape[:2])) // 12, 1)
+    for grow, colour in ((2 * width, (0, 0, 0)), (width, PAPER), (0, (0, 0, 0))):
+        draw.rectangle((x0 - grow, y0 - grow, x1 + grow, y1 + grow), outline=colour, width=width)
     return np.asarray(image)

@@ -29,7 +29,7 @@ from cellseg.types import STATUSES, Pixels, Slide, Status, Window
 
 _READ_PX = 2048
 _OVERVIEW_SHARE = 0.62
-_ZOOM_TO_PX = 1200
+_ZOOM_TO_PX = 2100
 _MAX_ZOOM = 3
 
 
