@@ -1,4 +1,4 @@
-"""`python -m cellseg`."""
+"""`python -m cellseg`. Floor 7: the command line under its module name."""
 
 from cellseg.cli import main
 

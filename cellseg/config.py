@@ -60,7 +60,7 @@ class PreprocessSettings(Settings):
     """percent; fluorescence: what lies under it is black."""
     high_percentile: float = Field(default=99.8, gt=50, le=100)
     """percent; fluorescence: what lies over it is white."""
-    gamma: float = Field(default=0.5, gt=0, le=2)
+    gamma: float = Field(default=0.75, gt=0, le=2)
     """power; fluorescence: under 1 lifts dim nuclei beside bright ones before the threshold is sought."""
     quality: QualitySettings = QualitySettings()
 
@@ -84,13 +84,13 @@ class ThresholdSettings(Settings):
     """fraction of the way from background to Otsu threshold; local only: a cell must exceed its block's mean by this much."""
     local_floor: float = Field(default=0.5, ge=0, le=2)
     """fraction of the way from background to Otsu threshold; local only: what is fainter is never a cell."""
-    min_contrast: float = Field(default=3.0, ge=0)
+    min_contrast: float = Field(default=2.8, ge=0)
     """standard deviations of the background; a slide whose two sides of the threshold lie closer has no cells (0: always some)."""
     channel: str = "auto"
     """auto (hematoxylin for he and hdab, gray for others, the only or first channel for fluorescence), gray, a stain or a channel name."""
     foreground: Literal["auto", "dark", "bright"] = "auto"
     """auto: bright for fluorescence and stains' OD, dark for gray of the others."""
-    smooth_um: float = Field(default=0.5, ge=0, le=20)
+    smooth_um: float = Field(default=0.25, ge=0, le=20)
     """um; standard deviation of the Gaussian before the threshold; more joins fragments, less keeps fine outlines."""
     open_um: float = Field(default=0.5, ge=0, le=20)
     """um; radius of the opening that cuts thin bridges and drops specks; 0: none."""
@@ -100,13 +100,13 @@ class ThresholdSettings(Settings):
     """area over that of the ellipse in its box; hollow-sided gaps between cells (about 0.3) are not holes of a cell."""
     split: Literal["none", "distance", "intensity", "mixed"] = "distance"
     """what touching cells are parted by: depth inside the outline, stain intensity, both, or not at all."""
-    split_depth_um: float = Field(default=0.4, ge=0, le=20)
+    split_depth_um: float = Field(default=0.3, ge=0, le=20)
     """um; h of the h-maxima: necks shallower than this do not part cells; more joins, less splits."""
-    split_depth_fraction: float = Field(default=0.15, ge=0, lt=1)
+    split_depth_fraction: float = Field(default=0.08, ge=0, lt=1)
     """fraction of the cell's own depth that a neck must fall by; keeps large uneven cells whole."""
-    max_radius_um: float = Field(default=32.0, gt=0, le=200)
+    max_radius_um: float = Field(default=16.0, gt=0, le=200)
     """um; depth is counted up to here; it sets the context that tiles read."""
-    min_area_um2: float = Field(default=8.0, ge=0)
+    min_area_um2: float = Field(default=6.0, ge=0)
     """um2; smaller pieces are not cells and get no label."""
     max_area_um2: float = Field(default=4000.0, gt=0)
     """um2; larger pieces are not cells and get no label."""
@@ -127,13 +127,25 @@ def _at(location: tuple[str, ...], fault: ErrorDetails) -> InitErrorDetails:
     )
 
 
+BY_STAIN: dict[Stain, dict[str, Any]] = {
+    "he": {"factor": 0.85},
+    "giemsa": {
+        "channel": "green", "factor": 0.45, "smooth_um": 0.15, "open_um": 0.2, "max_hole_um": 6.0,
+        "min_hole_roundness": 0.4, "split_depth_um": 0.1, "split_depth_fraction": 0.03,
+    },
+    "fluorescence": {"split_depth_fraction": 0.05},
+    "brightfield": {"method": "multiotsu", "multiotsu_classes": 5},
+}  # fmt: skip
+"""Chosen on the training images of DSB2018 and on NuCLS and Chula RBC-12 fields: see docs/method.md."""
+
+
 class SegmentationSettings(Settings):
     """Cell instance segmentation."""
 
     method: Literal["threshold"] = "threshold"
     """threshold: histogram threshold and watershed."""
     threshold: ThresholdSettings = ThresholdSettings()
-    by_stain: dict[Stain, dict[str, Any]] = Field(default={})
+    by_stain: dict[Stain, dict[str, Any]] = Field(default=BY_STAIN)
     """per stain, the keys of `threshold` that differ from the above."""
 
     @model_validator(mode="after")
