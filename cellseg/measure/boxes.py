@@ -122,6 +122,18 @@ def _grow(ids: Labels, table: NDArray[np.int64], count: int) -> tuple[Labels, ND
 
 
 @njit(nogil=True, cache=True)
+def _add_run(table: NDArray[np.int64], row: int, y: int, x0: int, x1: int) -> None:
+    """Count the pixels x0 to x1 of line y to a cell."""
+    run = x1 - x0
+    table[row, 1] = y + 1
+    table[row, 2] = min(table[row, 2], x0)
+    table[row, 3] = max(table[row, 3], x1)
+    table[row, 4] += run
+    table[row, 5] += run * y
+    table[row, 6] += run * (x0 + x1 - 1) // 2
+
+
+@njit(nogil=True, cache=True)
 def _scan(labels: Labels, y0: int, x0: int) -> tuple[Labels, NDArray[np.int64]]:
     """Ids in order of appearance and their rows; each line is read by runs of equal label."""
     height, width = labels.shape
@@ -130,31 +142,21 @@ def _scan(labels: Labels, y0: int, x0: int) -> tuple[Labels, NDArray[np.int64]]:
     count = 0
     for y in range(height):
         line = labels[y]
-        x = 0
-        while x < width:
-            value = line[x]
-            start = x
-            x += 1
-            while x < width and line[x] == value:
-                x += 1
-            if value == 0:
+        start, value = 0, line[0]
+        for x in range(1, width + 1):
+            after = line[x] if x < width else np.uint32(0)
+            if x < width and after == value:
                 continue
-            at = _find(slots, ids, value)
-            row = slots[at]
-            if row < 0:
-                if count == len(ids):
-                    ids, table, slots = _grow(ids, table, count)
-                    at = _find(slots, ids, value)
-                row = count
-                slots[at], ids[row] = row, value
-                table[row, 0], table[row, 1], table[row, 2], table[row, 3] = y0 + y, y0 + y, x0 + start, x0 + x
-                table[row, 4:] = 0
-                count += 1
-            run = x - start
-            table[row, 1] = y0 + y + 1
-            table[row, 2] = min(table[row, 2], x0 + start)
-            table[row, 3] = max(table[row, 3], x0 + x)
-            table[row, 4] += run
-            table[row, 5] += run * (y0 + y)
-            table[row, 6] += run * (2 * x0 + start + x - 1) // 2
+            if value != 0:
+                at = _find(slots, ids, value)
+                if slots[at] < 0:
+                    if count == len(ids):
+                        ids, table, slots = _grow(ids, table, count)
+                        at = _find(slots, ids, value)
+                    slots[at], ids[count] = count, value
+                    table[count] = 0
+                    table[count, 0], table[count, 2] = y0 + y, x0 + start
+                    count += 1
+                _add_run(table, slots[at], y0 + y, x0 + start, x0 + x)
+            start, value = x, after
     return ids[:count].copy(), table[:count].copy()

@@ -41,9 +41,13 @@ def measure_edge_sharpness(
     """
     if not contrast > 0 or not len(ids):
         return np.full(len(ids), np.nan)
-    patches, starts = _outline_patches(labels, pixels, ids, np.ascontiguousarray(boxes))
-    counts = gray.render(patches)
-    return np.asarray(_mean_gradient(counts, starts) * (gray.scale / contrast / mpp))
+    boxes = np.ascontiguousarray(boxes)
+    sizes = (boxes[:, 1] - boxes[:, 0] + 2) * (boxes[:, 3] - boxes[:, 2] + 2)
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    around = np.empty((1, int(starts[-1]), pixels.shape[2]), pixels.dtype)
+    _copy_boxes(np.ascontiguousarray(pixels), boxes, starts, around)
+    slopes = _mean_gradient(labels, ids, boxes, starts, gray.render(around)[0])
+    return np.asarray(slopes * (gray.scale / contrast / mpp))
 
 
 @njit(nogil=True, cache=True)
@@ -58,55 +62,49 @@ def _on_outline(labels: Labels, y: int, x: int, value: int) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def _outline_patches(
-    labels: Labels, pixels: Pixels, ids: Labels, boxes: NDArray[np.int64]
-) -> tuple[Pixels, NDArray[np.int64]]:
-    """The 8 neighbours (m, 8, C) of each outline pixel, row by row, and where each cell's begin."""
+def _copy_boxes(pixels: Pixels, boxes: NDArray[np.int64], starts: NDArray[np.int64], out: Pixels) -> None:
+    """Each cell's box with 1 px around it, row after row; beyond the image the border pixels go on."""
     height, width, n_channels = pixels.shape
-    starts = np.zeros(len(ids) + 1, np.int64)
-    room = 64
-    for cell in range(len(ids)):
-        room += 2 * (boxes[cell, 1] - boxes[cell, 0] + boxes[cell, 3] - boxes[cell, 2])
-    patches = np.empty((room, 8, n_channels), pixels.dtype)
-    at = 0
-    for cell in range(len(ids)):
-        value = ids[cell]
-        for y in range(boxes[cell, 0], boxes[cell, 1]):
-            for x in range(boxes[cell, 2], boxes[cell, 3]):
-                if labels[y, x] != value or not _on_outline(labels, y, x, value):
-                    continue
-                if at == room:
-                    room *= 2
-                    more = np.empty((room, 8, n_channels), pixels.dtype)
-                    more[:at] = patches
-                    patches = more
-                k = 0
-                for dy in range(-1, 2):
-                    yy = min(max(y + dy, 0), height - 1)
-                    for dx in range(-1, 2):
-                        if dy == 0 and dx == 0:
-                            continue
-                        xx = min(max(x + dx, 0), width - 1)
-                        for c in range(n_channels):
-                            patches[at, k, c] = pixels[yy, xx, c]
-                        k += 1
-                at += 1
-        starts[cell + 1] = at
-    return patches[:at], starts
+    lines, flat = pixels.reshape(height, width * n_channels), out.reshape(out.size)
+    for cell in range(len(boxes)):
+        at = starts[cell] * n_channels
+        left, right = boxes[cell, 2] - 1, boxes[cell, 3] + 1
+        first, last = max(left, 0), min(right, width)
+        for y in range(boxes[cell, 0] - 1, boxes[cell, 1] + 1):
+            line = lines[min(max(y, 0), height - 1)]
+            if first > left:
+                flat[at : at + n_channels] = line[:n_channels]
+                at += n_channels
+            count = (last - first) * n_channels
+            flat[at : at + count] = line[first * n_channels : last * n_channels]
+            at += count
+            if last < right:
+                flat[at : at + n_channels] = line[(width - 1) * n_channels :]
+                at += n_channels
 
 
 @njit(nogil=True, cache=True)
-def _mean_gradient(counts: NDArray[np.uint16], starts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Mean length of Sobel's gradient, counts per px, over each cell's patches; NaN where it has none."""
-    out = np.full(len(starts) - 1, np.nan)
-    for cell in range(len(out)):
-        total = 0.0
-        for i in range(starts[cell], starts[cell + 1]):
-            a, b, c, d = np.int64(counts[i, 0]), np.int64(counts[i, 1]), np.int64(counts[i, 2]), np.int64(counts[i, 3])
-            e, f, g, h = np.int64(counts[i, 4]), np.int64(counts[i, 5]), np.int64(counts[i, 6]), np.int64(counts[i, 7])
-            along_y = f + 2 * g + h - a - 2 * b - c
-            along_x = c + 2 * e + h - a - 2 * d - f
-            total += np.sqrt(np.float64(along_y * along_y + along_x * along_x))
-        if starts[cell + 1] > starts[cell]:
-            out[cell] = total / (8 * (starts[cell + 1] - starts[cell]))
+def _mean_gradient(
+    labels: Labels, ids: Labels, boxes: NDArray[np.int64], starts: NDArray[np.int64], gray: NDArray[np.uint16]
+) -> NDArray[np.float64]:
+    """Mean length of Sobel's gradient, counts per px, over each cell's outline; NaN where it has none."""
+    out = np.full(len(ids), np.nan)
+    for cell in range(len(ids)):
+        value, y0, x0 = ids[cell], boxes[cell, 0], boxes[cell, 2]
+        stride = boxes[cell, 3] - x0 + 2
+        total, count = 0.0, 0
+        for y in range(y0, boxes[cell, 1]):
+            for x in range(x0, boxes[cell, 3]):
+                if labels[y, x] != value or not _on_outline(labels, y, x, value):
+                    continue
+                at = starts[cell] + (y - y0) * stride + x - x0  # of the neighbour above on the left
+                a, b, c = np.int64(gray[at]), np.int64(gray[at + 1]), np.int64(gray[at + 2])
+                d, f = np.int64(gray[at + stride]), np.int64(gray[at + stride + 2])
+                at += 2 * stride
+                g, h, k = np.int64(gray[at]), np.int64(gray[at + 1]), np.int64(gray[at + 2])
+                along_y, along_x = g + 2 * h + k - a - 2 * b - c, c + 2 * f + k - a - 2 * d - g
+                total += np.sqrt(np.float64(along_y * along_y + along_x * along_x))
+                count += 1
+        if count:
+            out[cell] = total / (8 * count)
     return out

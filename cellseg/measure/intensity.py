@@ -43,7 +43,7 @@ def gather_pixels(
     """
     starts = np.concatenate([[0], np.cumsum(n_pixels)]).astype(np.int64)
     values = np.empty((int(starts[-1]), pixels.shape[2]), pixels.dtype)
-    _gather(labels, pixels, ids, np.ascontiguousarray(boxes), starts, values)
+    _gather(labels, np.ascontiguousarray(pixels), ids, np.ascontiguousarray(boxes), starts, values)
     return values, starts
 
 
@@ -78,15 +78,29 @@ def describe_plane(values: Pixels, starts: NDArray[np.int64], *, scale: float = 
 def _gather(
     labels: Labels, pixels: Pixels, ids: Labels, boxes: NDArray[np.int64], starts: NDArray[np.int64], values: Pixels
 ) -> None:
-    n_channels = pixels.shape[2]
+    """Channels lie side by side: a row without gaps is one stretch of memory."""
+    height, width, n_channels = pixels.shape
+    lines, flat = pixels.reshape(height, width * n_channels), values.reshape(values.size)
     for cell in range(len(ids)):
-        at, value = starts[cell], ids[cell]
+        at, value, x0, x1 = starts[cell] * n_channels, ids[cell], boxes[cell, 2], boxes[cell, 3]
         for y in range(boxes[cell, 0], boxes[cell, 1]):
-            for x in range(boxes[cell, 2], boxes[cell, 3]):
-                if labels[y, x] == value:
+            line, source = labels[y, x0:x1], lines[y, x0 * n_channels : x1 * n_channels]
+            n, low, high = 0, 0, x1 - x0
+            for x in range(x1 - x0):
+                n += line[x] == value
+            while low < high and line[low] != value:
+                low += 1
+            while low < high and line[high - 1] != value:
+                high -= 1
+            if n == high - low:
+                flat[at : at + n * n_channels] = source[low * n_channels : high * n_channels]
+                at += n * n_channels
+                continue
+            for x in range(low, high):
+                if line[x] == value:
                     for c in range(n_channels):
-                        values[at, c] = pixels[y, x, c]
-                    at += 1
+                        flat[at + c] = source[x * n_channels + c]
+                    at += n_channels
 
 
 @njit(nogil=True, cache=True)
