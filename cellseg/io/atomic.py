@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from cellseg.errors import CellsegError
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` with the same suffix; moved to `path` at the end, removed when an error passes.
 
-    The folder is made when it is missing. A run that is killed leaves at most a file whose name starts with `.tmp-`.
+    The folder is made when it is missing. A run that is killed leaves a file whose name starts with `.tmp-`, which the
+    next writing of the same path removes.
 
     Raises
     ------
@@ -25,6 +27,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_over(path)
         yield temporary
         temporary.replace(path)
     except OSError as error:
@@ -34,7 +37,26 @@ def atomic_path(path: Path) -> Iterator[Path]:
             "another output"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+        if temporary.parent.is_dir():
+            temporary.unlink(missing_ok=True)
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove temporary files of `path` whose process is gone."""
+    for left in path.parent.glob(f".tmp-*-{glob.escape(path.name)}"):
+        process = left.name.removeprefix(".tmp-").split("-", 1)[0]
+        if process.isdigit() and not _is_running(int(process)):
+            left.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,5 +1,8 @@
 """A file appears whole or not at all."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,18 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(CellsegError, match=r"cannot be written .*check the folder") as caught:
         write_text(tmp_path / "file" / "a.txt", "x")
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_killed_run_left_is_removed_but_not_a_running_one(tmp_path: Path) -> None:
+    code = "import os; from pathlib import Path; from cellseg.io.atomic import atomic_path\n"
+    code += f"with atomic_path(Path({str(tmp_path / 'a.txt')!r})) as t: t.write_text('half'); os._exit(9)"
+    subprocess.run([sys.executable, "-c", code], check=False)
+    running, other = tmp_path / f".tmp-{os.getppid()}-a.txt", tmp_path / ".tmp-1-b-a.txt"
+    running.write_text("")
+    other.write_text("")
+    assert len(list(tmp_path.iterdir())) == 3
+    write_text(tmp_path / "a.txt", "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([running.name, other.name, "a.txt"])
 
 
 def test_a_full_disk_is_said(tmp_path: Path) -> None:

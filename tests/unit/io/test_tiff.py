@@ -306,6 +306,26 @@ def test_damaged_deflate_tile_names_it(tmp_path: Path) -> None:
         slide.read(Window(0, 10, 0, 10))
 
 
+@pytest.mark.parametrize("name", ["rgb lzw strips", "rgb tiled", "bigtiff"])
+def test_flipped_bytes_never_crash_otherwise(tmp_path: Path, name: str) -> None:
+    array, how = LOSSLESS[name]
+    path, rng = tmp_path / "image.tif", np.random.default_rng(8)
+    tifffile.imwrite(path, array, **how)
+    whole, refused = path.read_bytes(), 0
+    for _ in range(120):
+        data = bytearray(whole)
+        for at in rng.integers(0, 400, 2):
+            data[at] = rng.integers(256)
+        path.write_bytes(data)
+        try:
+            with open_slide(path, max_decoded_mpx=5) as slide:
+                slide.read(Window(0, min(slide.height, 200), 0, min(slide.width, 200)))
+        except ImageError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 10
+
+
 def test_a_strip_that_would_decode_to_too_much_is_refused_before(tmp_path: Path) -> None:
     path = tmp_path / "bomb.tif"
     tifffile.imwrite(path, np.zeros((2000, 2000), np.uint8), compression="zlib", rowsperstrip=2000, metadata=None)
