@@ -77,11 +77,10 @@ def schema(
 def check_inputs(
     config_json: Annotated[str, typer.Option("--config-json", help="All settings of a run as JSON.")],
 ) -> None:
-    """Check the settings and the sample sheet that they name; the workflow does so before it begins."""
+    """Check settings, sheet and results folder; print the settings with every default filled in, which the workflow uses."""
     from cellseg.stages.inputs import check_inputs as check_all
 
-    n_samples = check_all(json.loads(config_json))
-    typer.echo(f"{n_samples} samples, settings and sheet are in order")
+    typer.echo(json.dumps(check_all(json.loads(config_json))))
 
 
 def columns(
