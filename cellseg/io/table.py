@@ -71,9 +71,21 @@ class TableWriter:
         if self._parquet is not None:
             self._parquet.write_table(table, row_group_size=max(table.num_rows, 1))
         elif self._csv is not None:
-            self._csv.write(csv_lines(table))
+            self.write_rows(csv_rows(table))
         else:
             raise TableError(f"{self.path}: not open; use it in a with statement")
+
+    def write_rows(self, rows: pa.Array) -> None:
+        """Append rows that `csv_rows` made of a table with these columns; for several CSV files that share rows.
+
+        Raises
+        ------
+        TableError
+            If the file is no CSV, or not open.
+        """
+        if self._csv is None:
+            raise TableError(f"{self.path}: not open for CSV rows; use a name that ends in .csv in a with statement")
+        self._csv.write("".join(rows.to_pylist()).encode())
 
     def _check(self, table: pa.Table) -> None:
         if table.schema.names != self.schema.names:
@@ -96,13 +108,12 @@ class TableWriter:
         self._parquet = self._csv = None
 
 
-def csv_lines(table: pa.Table) -> bytes:
-    """The rows as CSV lines without a header, UTF-8."""
+def csv_rows(table: pa.Table) -> pa.Array:
+    """The rows as CSV text, a string with its line end each, without a header."""
     fields = [_csv_field(column.combine_chunks()) for column in table.columns]
     ends = pa.array(["\n"] * table.num_rows, pa.string())
     lines = pc.binary_join_element_wise(*fields, ",")
-    joined = pc.binary_join_element_wise(lines, ends, "")
-    return "".join(joined.to_pylist()).encode()
+    return pc.binary_join_element_wise(lines, ends, "")
 
 
 def _csv_field(column: pa.Array) -> pa.Array:

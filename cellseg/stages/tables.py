@@ -14,7 +14,7 @@ from cellseg.classify.verdict import VERDICT_COLUMNS
 from cellseg.columns import Column, describe_columns, find_column
 from cellseg.errors import TableError
 from cellseg.io.atomic import write_json
-from cellseg.io.table import TableWriter, read_batches, read_schema
+from cellseg.io.table import TableWriter, csv_rows, read_batches, read_schema
 from cellseg.types import STATUSES, Status
 
 
@@ -46,17 +46,19 @@ def write_tables(measurements: Path, verdicts: Path, out: Path) -> dict[Status, 
     counts: dict[Status, int] = dict.fromkeys(STATUSES, 0)
     last_id = 0
     with ExitStack() as stack:
-        whole = [stack.enter_context(TableWriter(out / name, columns)) for name in ("cells.csv", "cells.parquet")]
+        parquet = stack.enter_context(TableWriter(out / "cells.parquet", columns))
+        whole = stack.enter_context(TableWriter(out / "cells.csv", columns))
         parts = {status: stack.enter_context(TableWriter(out / f"{status}.csv", columns)) for status in STATUSES}
         for measured, judged in _side_by_side(measurements, verdicts):
             last_id = _check_ids(measured, judged, last_id, measurements, verdicts)
             joined = pa.table({c.name: (judged if c.family == "verdict" else measured)[c.name] for c in columns})
-            for writer in whole:
-                writer.write(joined)
-            for status, writer in parts.items():
-                part = joined.filter(pc.equal(joined["status"], status))
-                writer.write(part)
-                counts[status] += part.num_rows
+            parquet.write(joined)
+            rows, status = csv_rows(joined), joined["status"].combine_chunks()
+            whole.write_rows(rows)
+            for name, writer in parts.items():
+                part = rows.filter(pc.equal(status, name))
+                writer.write_rows(part)
+                counts[name] += len(part)
     write_json(out / "columns.json", describe_columns(column.name for column in columns))
     return counts
 
