@@ -1,0 +1,120 @@
+"""What no verdict may depend on: order, company, names, units, the cut into row groups; and what always adds up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from asserts import assert_partition
+from cell_tables import measured, recipe, write_measured
+
+from cellseg.classify.reference import fit_healthy
+from cellseg.classify.verdict import judge_cells
+from cellseg.config import ClassifySettings, ReferenceSettings, Rule
+from cellseg.stages.classify import classify_cells
+from cellseg.stages.reference import fit_reference
+from cellseg.stages.tables import write_tables
+from cellseg.types import STATUSES
+
+FEATURES = ("area_um2", "circularity", "solidity")
+SETTINGS = ClassifySettings(
+    reference=ReferenceSettings(features=FEATURES, abnormal_quantile=0.98, uncertain_quantile=0.9)
+)
+
+
+def fit(table, settings=SETTINGS):
+    return fit_healthy(
+        lambda name: table[name].to_numpy(), FEATURES, stain="he", n_cells=table.num_rows, left_out={},
+        settings=settings.reference,
+    )  # fmt: skip
+
+
+def judge(table, reference, settings=SETTINGS):
+    return judge_cells(table, reference, stain="he", sharpness=0.1, settings=settings)
+
+
+@pytest.fixture(scope="module")
+def healthy():
+    return measured(2000, seed=1)
+
+
+@pytest.fixture(scope="module")
+def cells():
+    rng = np.random.default_rng(2)
+    return measured(
+        800, seed=3, area_um2=rng.gamma(6, 11, 800), touches_border=rng.random(800) < 0.05,
+        edge_sharpness_per_um=rng.uniform(0.02, 0.2, 800),
+    )  # fmt: skip
+
+
+def test_all_four_statuses_are_met(healthy, cells):
+    assert set(judge(cells, fit(healthy))["status"].to_pylist()) == set(STATUSES)
+
+
+def test_order_of_the_healthy_cells(healthy):
+    mixed = healthy.take(np.random.default_rng(0).permutation(healthy.num_rows))
+    assert fit(mixed).to_dict() == fit(healthy).to_dict()
+
+
+def test_order_and_company_of_the_judged_cells(healthy, cells):
+    reference = fit(healthy)
+    order = np.random.default_rng(0).permutation(cells.num_rows)[:300]
+    assert judge(cells.take(order), reference).to_pydict() == judge(cells, reference).take(order).to_pydict()
+
+
+def test_ids(healthy, cells):
+    renamed = cells.set_column(cells.schema.get_field_index("cell_id"), "cell_id", pa.array(
+        4_294_967_295 - np.arange(cells.num_rows)[::-1], pa.uint32()
+    ))  # fmt: skip
+    ours, theirs = (judge(table, fit(healthy)).drop_columns(["cell_id"]) for table in (cells, renamed))
+    assert ours.to_pydict() == theirs.to_pydict()
+
+
+def test_units(healthy, cells):
+    """With areas in other units (and the bounds likewise), the same cells are abnormal, with the same scores."""
+    scaled = [
+        table.set_column(
+            table.schema.get_field_index("area_um2"), "area_um2", pa.array(table["area_um2"].to_numpy() * 1000.0)
+        )
+        for table in (healthy, cells)
+    ]
+    settings = SETTINGS.model_copy(update={"exclude": SETTINGS.exclude.model_copy(update={"min_area_um2": 15_000.0})})
+    ours = judge(cells, fit(healthy))
+    theirs = judge(scaled[1], fit(scaled[0]), settings)
+    assert theirs["status"].to_pylist() == ours["status"].to_pylist()
+    # scores and the reference's figures are rounded to 6 decimals
+    assert np.allclose(theirs["abnormal_score"].to_numpy(), ours["abnormal_score"].to_numpy(), atol=5e-6)
+
+
+def test_a_rule_only_ever_makes_a_verdict_graver(healthy, cells):
+    grade = {"healthy": 0, "uncertain": 1, "abnormal": 2, "excluded": 3}
+    rules = SETTINGS.model_copy(update={"rules": (Rule(column="area_um2", above=70, status="uncertain"),)})
+    without = [grade[s] for s in judge(cells, fit(healthy))["status"].to_pylist()]
+    with_rule = [grade[s] for s in judge(cells, fit(healthy), rules)["status"].to_pylist()]
+    assert all(b >= a for a, b in zip(without, with_rule, strict=True))
+    assert with_rule != without
+
+
+def test_a_reason_for_every_verdict_but_healthy(healthy, cells):
+    verdicts = judge(cells, fit(healthy)).to_pydict()
+    for status, n_reasons, reasons in zip(verdicts["status"], verdicts["n_reasons"], verdicts["reasons"], strict=True):
+        assert (reasons == "") == (status == "healthy")
+        assert n_reasons == (0 if reasons == "" else reasons.count("; ") + 1)
+
+
+def test_row_groups_give_the_same_tables_and_more_cells_than_16_bit_holds(tmp_path):
+    table = measured(70_000, seed=4)
+    outs = []
+    for name, step in (("whole", 70_000), ("parts", 9_999)):
+        folder = tmp_path / name
+        path = write_measured(folder / "m.parquet", *(table.slice(i, step) for i in range(0, 70_000, step)))
+        fit_reference([path], folder / "r.json", stain="he", settings=SETTINGS)
+        verdicts = folder / "v.parquet"
+        counts = classify_cells(path, verdicts, reference=folder / "r.json", recipe=recipe(), settings=SETTINGS)
+        assert write_tables(path, verdicts, folder / "out") == counts
+        assert sum(counts.values()) == 70_000
+        outs.append(folder)
+    assert (outs[0] / "r.json").read_bytes() == (outs[1] / "r.json").read_bytes()
+    for file in (outs[0] / "out").glob("*.csv"):
+        assert file.read_bytes() == (outs[1] / "out" / file.name).read_bytes(), file.name
+    assert assert_partition(outs[0] / "out")["cell_id"].max() == 70_000
