@@ -52,7 +52,7 @@ class PreprocessSettings(Settings):
     """OD; paler pixels are left out of the Macenko estimate."""
     macenko_percentile: float = Field(default=1.0, gt=0, lt=50)
     """percent; the extreme angles that Macenko takes as pure stains."""
-    tissue_min_od: float = Field(default=0.05, ge=0, lt=2)
+    tissue_min_od: float = Field(default=0.02, ge=0, lt=2)
     """OD over the background; a block with less mean optical density is empty glass (brightfield stains)."""
     tissue_block_um: float = Field(default=16.0, gt=0)
     """um; side of the blocks of the tissue mask; smaller ones follow the edge more closely."""
@@ -128,7 +128,8 @@ def _at(location: tuple[str, ...], fault: ErrorDetails) -> InitErrorDetails:
 
 
 BY_STAIN: dict[Stain, dict[str, Any]] = {
-    "he": {"factor": 0.85},
+    "he": {"factor": 0.85, "smooth_um": 0.3, "min_area_um2": 8.0},
+    "hdab": {"smooth_um": 0.5, "min_area_um2": 8.0},
     "giemsa": {
         "channel": "green", "factor": 0.45, "smooth_um": 0.15, "open_um": 0.2, "max_hole_um": 6.0,
         "min_hole_roundness": 0.4, "split_depth_um": 0.1, "split_depth_fraction": 0.03,
@@ -252,8 +253,11 @@ class ClassifySettings(Settings):
     """The verdict on each cell: exclusion first, then rules and reference; the graver verdict wins."""
 
     exclude: ExcludeSettings = ExcludeSettings()
-    rules: tuple[Rule, ...] = ()
-    """list of {column, above, below, status, stains}; see docs/method.md."""
+    rules: tuple[Rule, ...] = (
+        Rule(column="area_um2", above=120.0, status="abnormal", stains=("he", "hdab")),
+        Rule(column="solidity", below=0.8, status="uncertain", stains=("he", "hdab")),
+    )
+    """list of {column, above, below, status, stains}: a nucleus over 12 um wide is abnormal, one too ragged is not decided."""
     reference: ReferenceSettings = ReferenceSettings()
 
 
