@@ -13,9 +13,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## show the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
 
-run: .venv/installed-run ## install what a run needs, run the demo into results/, say where to look
-	cellseg demo results/demo
-	snakemake --cores 2 --quiet rules --config samples=results/demo/samples.tsv results=results
+run: results/demo/samples.tsv ## install what a run needs, run the demo into results/, say where to look
+	snakemake --cores 2 --quiet rules host --config samples=results/demo/samples.tsv results=results
 	cellseg demo results/demo --report results
 
 test: .venv/installed-dev ## install all, run the whole test suite
@@ -38,6 +37,10 @@ docs: .venv/installed-dev ## generate what is generated: config.yaml, schemas, d
 	cellseg schema config > workflows/schemas/config.schema.json
 	cellseg schema samples > workflows/schemas/samples.schema.json
 	cellseg columns --markdown > docs/tables.md
+
+# Written anew only when what draws it has changed, so that a second run finds nothing to do.
+results/demo/samples.tsv: .venv/installed-run cellseg/simulate.py cellseg/stages/simulate.py cellseg/stages/demo.py
+	cellseg demo results/demo
 
 clean: ## remove what the demo and the tools made; .venv and results of your own stay
 	rm -rf results/demo .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
