@@ -5,7 +5,8 @@ the cells whose box begins in it, in a window that holds them whole; all sums ar
 cell's box, so that the table is the same for every tile size and number of workers.
 
 The compiled loops are kept in numba's cache: `__pycache__` beside the modules or, where the installation cannot be
-written to, the user's cache folder (`NUMBA_CACHE_DIR` names another one).
+written to, the user's cache folder (`NUMBA_CACHE_DIR` names another one). Where none can be written to they are
+compiled in each run (`io/kernel_cache.py`).
 """
 
 from __future__ import annotations
