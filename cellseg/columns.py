@@ -98,7 +98,7 @@ COLUMNS: tuple[Column, ...] = (
     _c("flags", "touches_border", "bool", "", "the bounding box touches the image's border: the cell may be cut there"),
     _c("flags", "seam_joined", "bool", "", "joined from pieces because it was larger than the overlap of tiles; never so for method threshold, which does not depend on tiles"),
     _c("verdict", "status", "string", "", "healthy, abnormal, uncertain or excluded: exactly one"),
-    _c("verdict", "abnormal_score", "float64", "1", "distance from the healthy reference; NaN without a reference", "root mean square (or largest) of the clipped absolute robust z of the features", "Rousseeuw & Croux 1993, JASA 88:1273", 0),
+    _c("verdict", "abnormal_score", "float64", "1", "distance from the healthy reference, of excluded cells too; NaN without a usable reference, or when none of its features was measured", "root mean square (or largest) of the clipped absolute robust z of the features", "Rousseeuw & Croux 1993, JASA 88:1273", 0),
     _c("verdict", "n_reasons", "int32", "", "number of reasons", "", "", 0),
     _c("verdict", "reasons", "string", "", "why, in words, parted by '; ': value and healthy interval, or why the cell is excluded"),
 )  # fmt: skip
