@@ -33,10 +33,11 @@ format: .venv/installed-dev ## put code in the house style
 	snakefmt Snakefile workflows
 
 docs: .venv/installed-dev ## generate what is generated: config.yaml, schemas, docs/tables.md
-	cellseg config > config.yaml
-	cellseg schema config > workflows/schemas/config.schema.json
-	cellseg schema samples > workflows/schemas/samples.schema.json
-	cellseg columns --markdown > docs/tables.md
+	mkdir -p build
+	cellseg config > build/generated && cp build/generated config.yaml
+	cellseg schema config > build/generated && cp build/generated workflows/schemas/config.schema.json
+	cellseg schema samples > build/generated && cp build/generated workflows/schemas/samples.schema.json
+	cellseg columns --markdown > build/generated && cp build/generated docs/tables.md
 
 # Written anew only when what draws it has changed, so that a second run finds nothing to do.
 results/demo/samples.tsv: .venv/installed-run cellseg/simulate.py cellseg/stages/simulate.py cellseg/stages/demo.py
