@@ -22,7 +22,7 @@ def _c(
 
 def _median(name: str) -> Column:
     of = find_column(name)
-    meaning = f"median over the cells that are not excluded: {of.meaning}; NaN where it was not measured"
+    meaning = f"median of {name} over the cells that are not excluded; NaN where it was not measured"
     return _c(f"median_{name}", "float64", of.unit, meaning, "median", of.source, of.minimum, of.maximum)
 
 
