@@ -18,7 +18,7 @@ from cellseg.types import STATUSES
 
 FEATURES = ("area_um2", "circularity", "solidity")
 SETTINGS = ClassifySettings(
-    reference=ReferenceSettings(features=FEATURES, abnormal_quantile=0.98, uncertain_quantile=0.9)
+    rules=(), reference=ReferenceSettings(features=FEATURES, abnormal_quantile=0.98, uncertain_quantile=0.9)
 )
 
 

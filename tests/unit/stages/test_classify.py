@@ -18,7 +18,7 @@ from cellseg.stages.outcome import Failure, write_failure
 from cellseg.stages.reference import fit_reference
 from cellseg.stages.tables import write_tables
 
-SETTINGS = ClassifySettings()
+SETTINGS = ClassifySettings(rules=())
 
 
 class TestFitReference:
@@ -60,7 +60,7 @@ class TestFitReference:
 
     def test_features_that_a_stain_lacks_are_left_out_and_named(self, tmp_path):
         path = write_measured(tmp_path / "a.parquet", measured(100))
-        settings = ClassifySettings(reference=ReferenceSettings(features=("area_um2", "od_dab_mean")))
+        settings = ClassifySettings(rules=(), reference=ReferenceSettings(features=("area_um2", "od_dab_mean")))
         fit = fit_reference([path], tmp_path / "r.json", stain="he", settings=settings)
         assert list(fit.features) == ["area_um2"]
         assert fit.left_out == {"od_dab_mean": "not measured in A"}
