@@ -187,7 +187,7 @@ class LabelImage:
                 raise LabelError(str(error)) from error
         if values.dtype.kind == "i" and values.size and int(values.min()) < 0:
             self._refuse(f"a negative label ({int(values.min())})")
-        return values.astype(np.uint32)
+        return values.astype(np.uint32, copy=self._reader is None)
 
     def close(self) -> None:
         """Close the file."""

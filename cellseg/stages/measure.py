@@ -32,7 +32,7 @@ from cellseg.stream import map_tiles
 from cellseg.tiles import TileGrid
 from cellseg.types import Progress, Slide, silent
 
-ROW_GROUP = 65_536
+ROW_GROUP = 32_768
 """Rows of a row group: fixed, so that the file does not depend on tiles."""
 _MAX_CELL_MPX = 100
 """Mpx; the box of a label that is larger is no cell's, and would not fit in bounded memory."""
