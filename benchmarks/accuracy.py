@@ -26,7 +26,7 @@ from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
-from cellseg.config import SegmentationSettings
+from cellseg.config import PreprocessSettings, SegmentationSettings
 from cellseg.io.labels import write_labels
 from cellseg.io.settings import read_settings
 from cellseg.stages.evaluate import evaluate_labels, evaluate_points, format_rows, read_points
@@ -56,6 +56,13 @@ class Case(NamedTuple):
     mpp: float
 
 
+class Chosen(NamedTuple):
+    """The settings of a run."""
+
+    preprocess: PreprocessSettings
+    segmentation: SegmentationSettings
+
+
 def main() -> None:
     """Run the sets that are asked for and print their tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -63,13 +70,16 @@ def main() -> None:
     parser.add_argument("--split", choices=("train", "val"), default="val", help="of dsb2018; of nucls train or test")
     parser.add_argument("--only", choices=("dsb2018", "nucls", "chula_rbc12"), help="one set; all by default")
     parser.add_argument("--settings", help="segmentation settings, JSON or a path; the defaults if absent")
+    parser.add_argument("--preprocess", help="preprocess settings, JSON or a path; the defaults if absent")
     parser.add_argument("--kind", choices=tuple(STAIN_OF_KIND), help="of dsb2018")
     parser.add_argument("--limit", type=int, help="images a set, spread over it; all by default")
     parser.add_argument("--keep", type=Path, help="folder that keeps the label images")
     options = parser.parse_args()
     if not options.data.is_dir():
         parser.exit(1, f"{options.data}: no such folder; set CELLSEG_DATA to the labelled images\n")
-    settings = read_settings(SegmentationSettings, options.settings)
+    settings = Chosen(
+        read_settings(PreprocessSettings, options.preprocess), read_settings(SegmentationSettings, options.settings)
+    )
     cases = {"dsb2018": dsb_cases, "nucls": nucls_cases, "chula_rbc12": chula_cases}
     with tempfile.TemporaryDirectory() as scratch:
         for name, find in cases.items():
@@ -79,7 +89,7 @@ def main() -> None:
                 report(name, found[::step], (options.keep or Path(scratch)) / name, settings)
 
 
-def report(name: str, cases: list[Case], folder: Path, settings: SegmentationSettings) -> None:
+def report(name: str, cases: list[Case], folder: Path, settings: Chosen) -> None:
     """Segment every case in both ways and print the figures."""
     if not cases:
         return
@@ -105,11 +115,13 @@ def report(name: str, cases: list[Case], folder: Path, settings: SegmentationSet
             print(format_rows(evaluate_labels(pairs), LABEL_COLUMNS))
 
 
-def segment(case: Case, folder: Path, settings: SegmentationSettings) -> Path:
+def segment(case: Case, folder: Path, settings: Chosen) -> Path:
     """The label image of one case, by the package."""
-    recipe = preprocess_slide(case.image, folder / "preprocess", stain=case.stain, mpp=case.mpp)
-    labels = folder / "labels.ome.tif"
-    segment_slide(case.image, labels, recipe=recipe, tissue=folder / "preprocess" / "tissue.png", settings=settings)
+    recipe = preprocess_slide(
+        case.image, folder / "preprocess", stain=case.stain, mpp=case.mpp, settings=settings.preprocess
+    )
+    labels, tissue = folder / "labels.ome.tif", folder / "preprocess" / "tissue.png"
+    segment_slide(case.image, labels, recipe=recipe, tissue=tissue, settings=settings.segmentation)
     return labels
 
 
