@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from cellseg.io.kernel_cache import provide_kernel_cache
 
 __version__ = "0.1.0"
 
-provide_kernel_cache(Path(__file__).parent)  # before any module with compiled loops is imported
+provide_kernel_cache()  # before any module with compiled loops is imported

@@ -8,8 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+_PACKAGE = Path(__file__).parents[1]
 
-def provide_kernel_cache(package: Path) -> None:
+
+def provide_kernel_cache(package: Path = _PACKAGE) -> None:
     """Give numba a folder of this process alone where it would find none and refuse to compile.
 
     numba keeps compiled loops beside the modules, else in the user's cache folder, else in `NUMBA_CACHE_DIR`, and ends

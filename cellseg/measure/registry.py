@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,14 @@ from cellseg.measure.focus import measure_edge_sharpness
 from cellseg.measure.intensity import describe_plane, gather_pixels
 from cellseg.measure.neighborhood import measure_neighborhoods
 from cellseg.measure.shape import measure_shapes
-from cellseg.preprocess.normalize import gray_plane, measured_stains
+from cellseg.preprocess.normalize import Plane, gray_plane, measured_stains
 from cellseg.preprocess.recipe import Recipe
 from cellseg.types import Labels, Pixels, Window
 
 Values = dict[str, NDArray[Any]]
 """Column name to one value a cell."""
+_BATCH = 1024
+"""Cells measured together: few enough that their pixels stay in the processor's cache."""
 DECIMALS = 6
 """Digits kept after the point: the same text on every machine, far finer than any measurement."""
 
@@ -56,10 +59,20 @@ def _intensity(view: CellWindow) -> Values:
     out: Values = {}
     for index, name in enumerate(channel_planes(view.recipe)):
         out |= _named(name, describe_plane(values[:, index], starts))
-    gray = (gray_plane(view.recipe),) if view.recipe.is_rgb else ()
-    for plane in (*gray, *measured_stains(view.recipe)):
+    for plane in _derived_planes(view.recipe):
         out |= _named(plane.name, describe_plane(plane.render(values[None])[0], starts, scale=plane.scale))
     return out
+
+
+@lru_cache(maxsize=8)
+def _derived_planes(recipe: Recipe) -> tuple[Plane, ...]:
+    """Gray of colour and stains; kept, for tables of 16-bit images take milliseconds to make."""
+    return (*((gray_plane(recipe),) if recipe.is_rgb else ()), *measured_stains(recipe))
+
+
+@lru_cache(maxsize=8)
+def _gray(recipe: Recipe) -> Plane:
+    return gray_plane(recipe)
 
 
 def _named(plane: str, statistics: Mapping[str, NDArray[Any]]) -> Values:
@@ -70,7 +83,7 @@ def _focus(view: CellWindow) -> Values:
     recipe = view.recipe
     sharpness = measure_edge_sharpness(
         view.labels, view.pixels, view.ids, view.boxes,
-        gray=gray_plane(recipe), contrast=recipe.gray_contrast, mpp=recipe.mpp,
+        gray=_gray(recipe), contrast=recipe.gray_contrast, mpp=recipe.mpp,
     )  # fmt: skip
     return {"edge_sharpness_per_um": sharpness}
 
@@ -105,8 +118,7 @@ def channel_planes(recipe: Recipe) -> tuple[str, ...]:
 
 def plane_names(recipe: Recipe) -> tuple[str, ...]:
     """The planes whose statistics the table holds, in its order: stored channels, gray of colour, stains."""
-    gray = ("intensity_gray",) if recipe.is_rgb else ()
-    return (*channel_planes(recipe), *gray, *(plane.name for plane in measured_stains(recipe)))
+    return (*channel_planes(recipe), *(plane.name for plane in _derived_planes(recipe)))
 
 
 def measured_columns(recipe: Recipe, settings: MeasureSettings) -> tuple[Column, ...]:
@@ -157,22 +169,25 @@ def measure_window(
     dict of str to (n,) ndarray
         Column name to values.
     """
-    offset = np.array([window.y0, window.y0, window.x0, window.x0])
+    labels = np.ascontiguousarray(labels)
+    boxes = cells.boxes - np.array([window.y0, window.y0, window.x0, window.x0])
     pixels = np.ascontiguousarray(pixels)  # type: ignore[assignment]
-    view = CellWindow(
-        np.ascontiguousarray(labels),
-        pixels,
-        cells.ids,
-        cells.boxes - offset,
-        cells.n_pixels,
-        recipe,
-    )
-    out = _positions(cells, recipe)
+    parts = []
+    for start in range(0, max(len(cells), 1), _BATCH):
+        batch = slice(start, start + _BATCH)
+        view = CellWindow(labels, pixels, cells.ids[batch], boxes[batch], cells.n_pixels[batch], recipe)
+        parts.append(_measure_families(view, settings))
+    out = _positions(cells, recipe) | {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    out["seam_joined"] = np.isin(cells.ids, np.array(sorted(seam_joined), dtype=np.uint32))
+    return _rounded(out)
+
+
+def _measure_families(view: CellWindow, settings: MeasureSettings) -> Values:
+    out: Values = {}
     for family, measure in WINDOW_FAMILIES.items():
         if family in settings.families:
             out |= measure(view)
-    out["seam_joined"] = np.isin(cells.ids, np.array(sorted(seam_joined), dtype=np.uint32))
-    return _rounded(out)
+    return out
 
 
 def measure_image(labels: Labels, pixels: Pixels, *, recipe: Recipe, settings: MeasureSettings | None = None) -> Values:
