@@ -37,7 +37,7 @@ FLOORS = {
 SHARED_ON_FLOOR_3 = {"cellseg.preprocess.recipe", "cellseg.preprocess.normalize"}
 """What a slide's planes are made with: the only modules that another package of floor 3 may import."""
 
-KNOW_PATHS = {"io", "stages", "cli", "commands", "types", "__main__"}
+KNOW_PATHS = {"io", "stages", "cli", "commands", "types", "__main__", "__init__"}
 KNOW_TORCH = {"segment/maskrcnn.py", "segment/segnet.py", "io/weights.py", "train"}
 
 
