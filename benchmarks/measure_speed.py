@@ -73,6 +73,7 @@ def recipe_of(pixels: NDArray[np.uint8]) -> Recipe:
         background=(240.0,) * n, low=(0.0,) * n, high=(255.0,) * n, gray_low=0.0, gray_high=255.0, gray_contrast=160.0,
         gamma=1.0, stain_names=("hematoxylin", "eosin", "residual") if rgb else (),
         stain_matrix=STAIN_MATRIX if rgb else (),
+        dark_eosin_share=0.0,
         tissue_block_px=32, assessable=True, notes=(),
     )  # fmt: skip
 

@@ -22,8 +22,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Per-cell tables from microscope images: which cells are abnormal, with the measurements and the reasons.\n\n"
     "A stage runs alone on one image: preprocess, segment, measure, classify, tables, overlay. "
-    "`cellseg analyze IMAGE... -o DIR` runs the whole chain on a few images; for batches, `cellseg init` makes a project "
-    "that snakemake runs.",
+    "`cellseg analyze IMAGE... -o DIR` runs the whole chain on a few images; for batches, `cellseg init` makes a "
+    "project that snakemake runs.",
 )
 
 
@@ -35,7 +35,9 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 

@@ -88,6 +88,8 @@ class ThresholdSettings(Settings):
     """standard deviations of the background; a slide whose two sides of the threshold lie closer has no cells (0: always some)."""
     channel: str = "auto"
     """auto (hematoxylin for he and hdab, gray for others, the only or first channel for fluorescence), gray, a stain or a channel name."""
+    max_eosin_share: float = Field(default=0.4, ge=0, le=1)
+    """fraction; he, channel auto: where the darkest tissue is more eosin than this, the stain vectors do not fit and gray is used."""
     foreground: Literal["auto", "dark", "bright"] = "auto"
     """auto: bright for fluorescence and stains' OD, dark for gray of the others."""
     smooth_um: float = Field(default=0.25, ge=0, le=20)

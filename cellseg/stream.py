@@ -1,7 +1,7 @@
 """A function run over the tiles of a slide, in order, by several threads, in bounded memory. Floor 4.
 
-Workers are threads: the hot loops are compiled and release the interpreter, the slide and its caches are shared, and a second
-worker costs one more tile of memory rather than a second process.
+Workers are threads: the hot loops are compiled and release the interpreter, the slide and its caches are shared, and
+a second worker costs one more tile of memory rather than a second process.
 """
 
 from __future__ import annotations

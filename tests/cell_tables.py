@@ -52,7 +52,8 @@ def recipe(*, stain: str = "he", assessable: bool = True, height_px: int = 64, w
         "height_px": height_px, "width_px": width_px, "channel_names": ("red", "green", "blue"), "dtype": "uint8",
         "is_rgb": True, "mpp": 0.5, "mpp_source": "sheet", "stain": stain, "channel": None,
         "background": (240.0,) * 3, "low": (0.0,) * 3, "high": (255.0,) * 3, "gray_low": 0.0, "gray_high": 255.0,
-        "gray_contrast": 200.0, "gamma": 0.5, "stain_names": (), "stain_matrix": (), "tissue_block_px": 32,
+        "gray_contrast": 200.0, "gamma": 0.5, "stain_names": (), "stain_matrix": (), "dark_eosin_share": 0.0,
+        "tissue_block_px": 32,
         "assessable": assessable, "notes": (),
     }  # fmt: skip
     return Recipe(**(plain | fields))

@@ -34,6 +34,7 @@ def recipe_for(pixels: NDArray[np.integer], *, mpp: float = 1.0, contrast: float
         channel=None, background=(240.0,) * n, low=(0.0,) * n, high=(top,) * n, gray_low=0.0, gray_high=top,
         gray_contrast=contrast, gamma=1.0, stain_names=tuple(STAINS) if rgb else (),
         stain_matrix=tuple(STAINS.values()) if rgb else (), tissue_block_px=16, assessable=True, notes=(),
+        dark_eosin_share=0.0,
     )  # fmt: skip
 
 

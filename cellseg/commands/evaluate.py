@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Compare results with truth: label images, points, verdicts.")
 
-Prediction = Annotated[Path | None, typer.Argument(metavar="[PREDICTION", help="Label image, or a folder of them, or a results folder.")]
+Prediction = Annotated[
+    Path | None, typer.Argument(metavar="[PREDICTION", help="Label image, or a folder of them, or a results folder.")
+]
 PairsOption = Annotated[
-    Path | None, typer.Option("--pairs", help="CSV with the columns prediction, truth and, if wanted, group; instead of the arguments.")
+    Path | None,
+    typer.Option(
+        "--pairs", help="CSV with the columns prediction, truth and, if wanted, group; instead of the arguments."
+    ),
 ]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.")]
 DrawsOption = Annotated[int, typer.Option("--draws", min=10, help="Bootstrap draws for the 95 % intervals.")]
@@ -48,7 +53,9 @@ def _show(rows: list[Row], json: Path | None) -> None:
 @app.command()
 def labels(
     prediction: Prediction = None,
-    truth: Annotated[Path | None, typer.Argument(metavar="TRUTH]", help="Label image of truth, or a folder of them.")] = None,
+    truth: Annotated[
+        Path | None, typer.Argument(metavar="TRUTH]", help="Label image of truth, or a folder of them.")
+    ] = None,
     pairs: PairsOption = None,
     json: JsonOption = None,
     draws: DrawsOption = 1000,
@@ -66,7 +73,9 @@ def labels(
 @app.command()
 def points(
     prediction: Prediction = None,
-    truth: Annotated[Path | None, typer.Argument(metavar="TRUTH]", help="Points: CSV with y_px, x_px, or text of `x y class`.")] = None,
+    truth: Annotated[
+        Path | None, typer.Argument(metavar="TRUTH]", help="Points: CSV with y_px, x_px, or text of `x y class`.")
+    ] = None,
     pairs: PairsOption = None,
     json: JsonOption = None,
     draws: DrawsOption = 1000,
@@ -86,12 +95,14 @@ def verdict(
     cells: Annotated[Path, typer.Argument(metavar="CELLS", help="cells.parquet or cells.csv of a slide.")],
     label_image: Annotated[Path, typer.Argument(metavar="LABELS", help="Its label image.")],
     truth_labels: Annotated[Path, typer.Argument(metavar="TRUTH_LABELS", help="Label image of truth.")],
-    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="CSV with the columns cell_id, abnormal (true or false).")],
+    truth: Annotated[
+        Path, typer.Argument(metavar="TRUTH", help="CSV with the columns cell_id, abnormal (true or false).")
+    ],
     json: JsonOption = None,
     draws: DrawsOption = 1000,
     seed: SeedOption = 0,
 ) -> None:
-    """AUROC, average precision, balanced accuracy, sensitivity and specificity of verdicts on cells matched to truth."""
+    """AUROC, average precision, balanced accuracy, sensitivity, specificity of verdicts on cells matched to truth."""
     from cellseg.stages.evaluate import VerdictCase, evaluate_verdict
 
     rows = evaluate_verdict([VerdictCase(cells, label_image, truth_labels, truth)], n_draws=draws, seed=seed)

@@ -24,14 +24,20 @@ RecipeOption = Annotated[
     Path | None, typer.Option("--recipe", help="recipe.json of the slide, or the folder of `cellseg preprocess`.")
 ]
 SettingsOption = Annotated[
-    str | None, typer.Option("--settings", help="Settings of this stage as JSON, or a JSON or YAML file; default: all defaults.")
+    str | None,
+    typer.Option("--settings", help="Settings of this stage as JSON, or a JSON or YAML file; default: all defaults."),
 ]
-InputsOption = Annotated[str | None, typer.Option("--inputs", help="The section `input` of the settings, as JSON or a file.")]
+InputsOption = Annotated[
+    str | None, typer.Option("--inputs", help="The section `input` of the settings, as JSON or a file.")
+]
 TileOption = Annotated[int, typer.Option("--tile-px", min=64, help="Side of a tile, px; changes memory, not results.")]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Threads; changes time, not results.")]
-SampleOption = Annotated[str | None, typer.Option("--sample", help="The sample's name in tables and messages; default: the file's.")]
+SampleOption = Annotated[
+    str | None, typer.Option("--sample", help="The sample's name in tables and messages; default: the file's.")
+]
 PlaceholderOption = Annotated[
-    bool, typer.Option("--placeholder", help="In a batch: write a fault of this slide in place of its results and exit 0.")
+    bool,
+    typer.Option("--placeholder", help="In a batch: write a fault of this slide in place of its results and exit 0."),
 ]
 
 
@@ -55,9 +61,15 @@ def sample_name(image: Path, sample: str | None) -> str:
 
 
 def recipe_of(
-    image: Path, recipe: Path | None, *, stain: str | None, mpp: float | None, channel: str | None, inputs: InputSettings
+    image: Path,
+    recipe: Path | None,
+    *,
+    stain: str | None,
+    mpp: float | None,
+    channel: str | None,
+    inputs: InputSettings,
 ) -> tuple[Recipe, Path | None]:
-    """The recipe to use and its tissue mask: read from `recipe`, or made on the spot where only stain and mpp are given.
+    """The recipe to use and its tissue mask: read from `recipe`, or made on the spot from stain and mpp.
 
     Raises
     ------
@@ -74,8 +86,11 @@ def recipe_of(
         return read_recipe(recipe), tissue if tissue.is_file() else None
     if stain is None:
         raise ConfigError(f"give --recipe, or --stain ({', '.join(STAINS)}) and --mpp where the file has no pixel size")
+    import atexit
+    import shutil
     import tempfile
 
     folder = Path(tempfile.mkdtemp(prefix="cellseg-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     made = preprocess_slide(image, folder, stain=parse_stain(stain), mpp=mpp, channel=channel, inputs=inputs)
     return made, folder / "tissue.png"

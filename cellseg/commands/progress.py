@@ -14,7 +14,7 @@ _LINES = 10
 
 @contextmanager
 def show_progress(label: str) -> Iterator[Progress]:
-    """A progress callback that draws a bar with the time left, or prints a line each tenth where stderr is no terminal."""
+    """A progress callback: a bar with the time left in a terminal, elsewhere a line each tenth of the work."""
     if not sys.stderr.isatty():
         yield _lines(label)
         return
@@ -36,7 +36,7 @@ def _lines(label: str) -> Progress:
 
     def advance(done: int, total: int) -> None:
         nonlocal shown
-        tenth = done * _LINES // total
+        tenth = done * _LINES // max(total, 1)
         if total >= _LINES and tenth > shown:
             shown = tenth
             sys.stderr.write(f"{label}: {done} of {total} tiles, {time.monotonic() - start:.1f} s\n")

@@ -28,7 +28,7 @@ def init(
         typer.echo(f"left out: {line}", err=True)
     if report.without_mpp:
         typer.echo(f"no pixel size in {', '.join(report.without_mpp)}: fill in the column mpp of {report.sheet}")
-    typer.echo(f"next: check the columns stain and group, then from cellseg's folder: snakemake --cores 2 --configfile {report.config}")
+    typer.echo(f"next: check the columns stain and group, then from cellseg's folder: snakemake -d {folder} --cores 2")
 
 
 def info(
@@ -77,7 +77,7 @@ def schema(
 def check_inputs(
     config_json: Annotated[str, typer.Option("--config-json", help="All settings of a run as JSON.")],
 ) -> None:
-    """Check settings, sheet and results folder; print the settings with every default filled in, which the workflow uses."""
+    """Check settings, sheet and results folder; print the settings with all defaults, which the workflow uses."""
     from cellseg.stages.inputs import check_inputs as check_all
 
     typer.echo(json.dumps(check_all(json.loads(config_json))))
@@ -101,33 +101,40 @@ def columns(
 def simulate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write into.")],
     name: Annotated[str, typer.Option("--name", help="Name of the sample.")] = "simulated",
-    kind: Annotated[str, typer.Option("--kind", help="healthy; mixed (with abnormal cells); slide (large, no truth).")] = "mixed",
+    kind: Annotated[
+        str, typer.Option("--kind", help="healthy; mixed (with abnormal cells); slide (large, no truth).")
+    ] = "mixed",
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same bytes.")] = 0,
     size_px: Annotated[int, typer.Option("--size-px", help="Height and width, px.")] = 1024,
     mpp: Annotated[float, typer.Option("--mpp", help="Microns per pixel.")] = 0.5,
-    abnormal_share: Annotated[float, typer.Option("--abnormal-share", help="Share of abnormal cells (kind mixed).")] = 0.25,
+    abnormal_share: Annotated[
+        float, typer.Option("--abnormal-share", help="Share of abnormal cells (kind mixed).")
+    ] = 0.25,
 ) -> None:
     """Make an H&E-like slide from a seed, with the truth of each cell beside it."""
     from cellseg.stages.simulate import simulate_sample, simulate_slide
 
+    if kind not in KINDS:
+        raise ConfigError(f"--kind {kind}: no such kind; choose one of {', '.join(KINDS)}")
     if kind == "slide":
         with show_progress("simulate") as progress:
             n_cells = simulate_slide(
                 folder / f"{name}.tif", height_px=size_px, width_px=size_px, seed=seed, mpp=mpp, progress=progress
             )
         typer.echo(f"{folder / f'{name}.tif'}: {n_cells} nuclei")
-    elif kind == "healthy" or kind == "mixed":
-        made = simulate_sample(
-            folder, name, kind=kind, seed=seed, size_px=size_px, mpp=mpp, abnormal_share=abnormal_share
-        )
-        typer.echo(f"{made.image}: {made.n_cells} nuclei, {made.n_abnormal} of them abnormal")
-    else:
-        raise ConfigError(f"--kind {kind}: no such kind; choose one of {', '.join(KINDS)}")
+        return
+    made = simulate_sample(
+        folder, name, kind="healthy" if kind == "healthy" else "mixed", seed=seed, size_px=size_px, mpp=mpp,
+        abnormal_share=abnormal_share,
+    )  # fmt: skip
+    typer.echo(f"{made.image}: {made.n_nuclei} nuclei, {made.n_abnormal} of them abnormal")
 
 
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the demo's images.")],
-    report: Annotated[Path | None, typer.Option("--report", help="Results of a run on it: print what was found, against truth.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Results of a run on it: print what was found, against truth.")
+    ] = None,
 ) -> None:
     """Write the demo: a real tissue image, two simulated slides with their truth, and the sample sheet."""
     from cellseg.stages.demo import demo_summary, format_demo, write_demo

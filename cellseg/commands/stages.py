@@ -158,7 +158,9 @@ def measure(
 
 
 def reference(
-    measurements: Annotated[list[Path], typer.Argument(metavar="MEASUREMENTS...", help="measurements.parquet of healthy slides.")],
+    measurements: Annotated[
+        list[Path], typer.Argument(metavar="MEASUREMENTS...", help="measurements.parquet of healthy slides.")
+    ],
     out: OutFile,
     stain: Annotated[str, typer.Option("--stain", help="The stain of these slides.")] = "he",
     settings: SettingsOption = None,
@@ -227,7 +229,9 @@ def overlay(
     cells: Annotated[Path, typer.Argument(metavar="CELLS", help="cells.parquet of the slide.")],
     out: OutFolder,
     recipe: Annotated[Path, typer.Option("--recipe", help="recipe.json of the slide, or its folder.")],
-    reference: Annotated[Path | None, typer.Option("--reference", help="reference.json, for the healthy intervals.")] = None,
+    reference: Annotated[
+        Path | None, typer.Option("--reference", help="reference.json, for the healthy intervals.")
+    ] = None,
     settings: SettingsOption = None,
     inputs: InputsOption = None,
     sample: SampleOption = None,
@@ -283,7 +287,9 @@ def analyze(
     stain: Annotated[str, typer.Option("--stain", help="he, hdab, giemsa, fluorescence or brightfield.")] = "he",
     mpp: MppOption = None,
     channel: ChannelOption = None,
-    reference: Annotated[Path | None, typer.Option("--reference", help="reference.json of healthy cells of this stain.")] = None,
+    reference: Annotated[
+        Path | None, typer.Option("--reference", help="reference.json of healthy cells of this stain.")
+    ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="config.yaml; default: all defaults.")] = None,
     workers: WorkersOption = 1,
 ) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from cellseg.errors import CellsegError
 from cellseg.types import Labels, Window
 
 
@@ -33,11 +34,20 @@ class ClusterScratch:
     """A temporary file of the clusters of all tiles; read back strip by strip of the slide as cells.
 
     Label images compress about a hundredfold, so 20,000 x 20,000 px take some tens of megabytes.
+
+    Raises
+    ------
+    CellsegError
+        If the folder cannot be written or the disk is full.
     """
 
     def __init__(self, folder: Path, *, width_px: int, strip_px: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder, prefix=".tmp-clusters-")
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder, prefix=".tmp-clusters-")  # noqa: SIM115
+        except OSError as error:
+            raise self._fault(error) from error
         self._width, self._strip = width_px, strip_px
         self._strips: dict[int, list[_Piece]] = {}
         self._end = 0
@@ -51,18 +61,27 @@ class ClusterScratch:
             piece = np.ascontiguousarray(labels[y - core.y0 : end - core.y0])
             if piece.any():
                 window = Window(y, end, core.x0, core.x1)
-                out.append((window, imagecodecs.zstd_encode(piece.tobytes(), level=1)))
+                out.append((window, bytes(imagecodecs.zstd_encode(piece.tobytes(), level=1))))
             y = end
         return out
 
     def put(self, pieces: list[tuple[Window, bytes]], cluster_offset: int) -> None:
         """Keep what `pack` gave; `cluster_offset` turns the tile's clusters into the slide's."""
         for window, data in pieces:
-            self._file.write(data)
+            try:
+                self._file.write(data)
+            except OSError as error:
+                raise self._fault(error) from error
             self._strips.setdefault(window.y0 // self._strip, []).append(
                 _Piece(window, cluster_offset, self._end, len(data))
             )
             self._end += len(data)
+
+    def _fault(self, error: OSError) -> CellsegError:
+        return CellsegError(
+            f"{self._folder}: cannot be written ({error.strerror}); check the folder's permissions and the free space, "
+            "or choose another output"
+        )
 
     def fetch(self, strip: int) -> list[tuple[_Piece, bytes]]:
         """The compressed pieces of a strip; not safe in several threads."""

@@ -22,8 +22,9 @@ class SlideCounts:
     """What one pass over a slide counts.
 
     levels : (C, L) int64 histogram per channel; gray : (4096,) int64 histogram of gray counts.
-    block_sums : (h, w, C) int64 sums of gray levels, block_gradient : (h, w) int64 sums of the absolute Sobel gradient of gray,
-    both over blocks of `block_px`. thumbnail : (h', w', C) int64 sums over blocks of `thumbnail_px`.
+    block_sums : (h, w, C) int64 sums of gray levels, block_gradient : (h, w) int64 sums of the absolute Sobel
+    gradient of gray, both over blocks of `block_px`. thumbnail : (h', w', C) int64 sums over blocks of
+    `thumbnail_px`.
     samples : list of (n, C) pixels on a grid of every `sample_px`-th row and column.
     """
 
@@ -39,7 +40,15 @@ class SlideCounts:
 
     @classmethod
     def empty(
-        cls, height_px: int, width_px: int, n_channels: int, max_level: int, *, block_px: int, thumbnail_px: int, sample_px: int
+        cls,
+        height_px: int,
+        width_px: int,
+        n_channels: int,
+        max_level: int,
+        *,
+        block_px: int,
+        thumbnail_px: int,
+        sample_px: int,
     ) -> SlideCounts:
         """Zero counts of a slide of this size."""
         blocks = (-(-height_px // block_px), -(-width_px // block_px))
@@ -87,7 +96,7 @@ def count_levels(plane: NDArray[np.uint16], n_levels: int) -> NDArray[np.int64]:
 
 @njit(nogil=True, cache=True)
 def block_sum(pixels: NDArray[Any], y0: int, x0: int, block_px: int) -> NDArray[np.int64]:
-    """Sums (h', w', C) int64 of pixels (h, w, C) whose first lies at (y0, x0) of the slide, over the blocks they touch."""
+    """Sums (h', w', C) int64 over the blocks that pixels (h, w, C), the first at (y0, x0) of the slide, touch."""
     height, width, n_channels = pixels.shape
     rows = (y0 + height - 1) // block_px - y0 // block_px + 1
     columns = (x0 + width - 1) // block_px - x0 // block_px + 1
@@ -105,10 +114,12 @@ def gradient(gray: NDArray[np.uint16]) -> NDArray[np.int32]:
     """Absolute Sobel gradient |gx| + |gy| (h, w) int32, in eighths of a count per pixel; integers, hence exact."""
     gx = cv2.Sobel(gray, cv2.CV_32F, 1, 0, borderType=cv2.BORDER_REFLECT_101)
     gy = cv2.Sobel(gray, cv2.CV_32F, 0, 1, borderType=cv2.BORDER_REFLECT_101)
-    return (np.abs(gx) + np.abs(gy)).astype(np.int32)
+    return np.asarray(np.abs(gx) + np.abs(gy), np.int32)
 
 
-def count_tile(pixels: NDArray[Any], gray: NDArray[np.uint16], read: Window, core: Window, slide: SlideCounts) -> TileCounts:
+def count_tile(
+    pixels: NDArray[Any], gray: NDArray[np.uint16], read: Window, core: Window, slide: SlideCounts
+) -> TileCounts:
     """The counts of a tile's core; `pixels` and `gray` hold its read window. `slide` gives the block sizes only."""
     inside = core.inside(read)
     own = np.ascontiguousarray(pixels[inside])

@@ -1,7 +1,7 @@
 """From stored pixels to planes (gray, channel, stain OD, segmentation signal) by look-up tables. Floor 3.
 
-A plane is a sum over channels of one table entry each, in fixed-point integers: the same bytes wherever the window lies,
-and one compiled loop for all of them.
+A plane is a sum over channels of one table entry each, in fixed-point integers: the same bytes wherever the window
+lies, and one compiled loop for all of them.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Signal:
 
     def to_native(self, count: float) -> float:
         """The gray level (or OD) that a count stands for."""
-        share = (count / SIGNAL_MAX) ** (1.0 / self.gamma)
+        share = float((count / SIGNAL_MAX) ** (1.0 / self.gamma))
         return self.high - share * (self.high - self.low) if self.dark else self.low + share * (self.high - self.low)
 
     def to_count(self, native: float) -> int:
@@ -78,7 +78,7 @@ def _apply(pixels: NDArray[Any], table: NDArray[np.int32], curve: NDArray[np.uin
                 for c in range(n_channels):
                     total += table[c, pixels[y, x, c]]
             count = total >> _SHIFT
-            out[y, x] = curve[min(max(count, 0), SIGNAL_MAX)]
+            out[y, x] = curve[min(max(count, np.int64(0)), np.int64(SIGNAL_MAX))]
     return out
 
 
@@ -91,7 +91,7 @@ def _bend(values: NDArray[Any], low: float, high: float, gamma: float, *, dark: 
 def _linear(recipe: Recipe, weights: tuple[float, ...]) -> NDArray[np.int32]:
     """A table whose sum is the weighted gray level, the pixel type's whole range spread over 0..4095."""
     levels = np.arange(recipe.max_level + 1) * (SIGNAL_MAX / recipe.max_level)
-    return np.round(np.outer(weights, levels) * 2**_SHIFT).astype(np.int32)
+    return np.asarray(np.round(np.outer(weights, levels) * 2**_SHIFT), np.int32)
 
 
 def _weights(recipe: Recipe, channel: str) -> tuple[float, ...]:
@@ -111,7 +111,7 @@ def _identity() -> NDArray[np.uint16]:
 
 
 def gray_plane(recipe: Recipe) -> Plane:
-    """Gray (ITU-R BT.709 weights for colour, else the sheet's channel or the first), in steps of 1/4095 of the range."""
+    """Gray in steps of 1/4095 of the range: ITU-R BT.709 weights for colour, else the sheet's channel or the first."""
     return Plane(
         "intensity_gray",
         "gray level",
@@ -146,10 +146,12 @@ def measured_stains(recipe: Recipe) -> tuple[Plane, ...]:
     return tuple(stain_plane(recipe, name) for name in recipe.stain_names if name != "residual")
 
 
-def segmentation_signal(recipe: Recipe, channel: str, foreground: str) -> Signal:
+def segmentation_signal(recipe: Recipe, channel: str, foreground: str, *, max_eosin_share: float = 1.0) -> Signal:
     """The plane that thresholding looks at, turned so that cells are high.
 
-    `channel` and `foreground` are the settings of the same names; `auto` goes by the slide's stain.
+    `channel` and `foreground` are the settings of the same names; `auto` goes by the slide's stain, and for H&E by
+    whether the stain vectors fit it: where more than `max_eosin_share` of the darkest tissue counts as eosin, gray is
+    safer.
 
     Raises
     ------
@@ -157,7 +159,8 @@ def segmentation_signal(recipe: Recipe, channel: str, foreground: str) -> Signal
         If the slide has no such channel or stain, or a stain is asked for with dark foreground.
     """
     if channel == "auto":
-        channel = recipe.channel or ("hematoxylin" if recipe.stain in ("he", "hdab") else "gray")
+        separable = recipe.stain in ("he", "hdab") and recipe.dark_eosin_share <= max_eosin_share
+        channel = recipe.channel or ("hematoxylin" if separable else "gray")
     if channel != "gray" and channel not in recipe.channel_names:
         if foreground == "dark":
             raise ConfigError(f"channel {channel!r} with foreground dark: cells have more stain, not less; use auto")

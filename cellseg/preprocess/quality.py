@@ -38,9 +38,10 @@ class Quality:
 def focus_per_um(
     gradient_means: NDArray[np.float64], contrast_counts: float, tissue: NDArray[np.bool_], *, mpp: float
 ) -> float:
-    """Sharpness of a slide: the 95 % quantile over tissue blocks of the mean gradient, over contrast, per um; 0 if flat.
+    """Sharpness of a slide: 95 % quantile over tissue blocks of the mean gradient, over contrast, per um; 0 if flat.
 
-    Mean absolute Sobel gradient after Pech-Pacheco et al. 2000, ICPR. The sharpest blocks are asked, since empty ones have no edges.
+    Mean absolute Sobel gradient after Pech-Pacheco et al. 2000, ICPR. The sharpest blocks are asked, since empty ones
+    have no edges.
 
     Parameters
     ----------

@@ -15,10 +15,10 @@ from cellseg.types import Stain
 class Recipe:
     """How a slide's pixels become stain and gray planes; a small JSON file, never pixels.
 
-    `background`, `low` and `high` are gray levels per channel, as stored in the file, `gray_low` and `gray_high` the same
-    of gray, `gray_contrast` the 99 % minus the 1 % quantile of gray over the slide. `stain_matrix` has one unit
+    `background`, `low` and `high` are gray levels per channel, as stored in the file, `gray_low` and `gray_high` the
+    same of gray, `gray_contrast` the 99 % minus the 1 % quantile of gray over the slide. `stain_matrix` has one unit
     vector of optical density (red, green, blue) a row, in the order of `stain_names`; both are empty where nothing is
-    separated.
+    separated. `dark_eosin_share` says how much of the darkest tissue these vectors take for eosin (H&E only).
     """
 
     height_px: int
@@ -39,6 +39,7 @@ class Recipe:
     gamma: float
     stain_names: tuple[str, ...]
     stain_matrix: tuple[tuple[float, float, float], ...]
+    dark_eosin_share: float
     tissue_block_px: int
     assessable: bool
     notes: tuple[str, ...]
@@ -57,11 +58,13 @@ class Recipe:
             If fields are missing or unknown: the file is of another version or not a recipe.
         """
         try:
-            listed = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+            listed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
             listed["stain_matrix"] = tuple(tuple(row) for row in values["stain_matrix"])
             return cls(**listed)
-        except (KeyError, TypeError) as error:
-            raise ImageError(f"{where}: not a recipe of this version ({error}); run `cellseg preprocess` again") from error
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ImageError(
+                f"{where}: not a recipe of this version ({error}); run `cellseg preprocess` again"
+            ) from error
 
     @property
     def max_level(self) -> int:

@@ -16,8 +16,8 @@ STAIN_VECTORS: dict[Stain, tuple[tuple[str, Vector], ...]] = {
     "hdab": (("hematoxylin", (0.650, 0.704, 0.286)), ("dab", (0.268, 0.570, 0.776))),
     "giemsa": (("methylene_blue", (0.834750233, 0.513556283, 0.196330403)), ("eosin", (0.092789, 0.954111, 0.283111))),
 }
-"""Optical density (red, green, blue) of pure stains. Hematoxylin, eosin and DAB: Ruifrok & Johnston 2001, Anal Quant Cytol
-Histol 23:291; Giemsa: the vectors of G. Landini's Colour Deconvolution plugin for ImageJ."""
+"""Optical density (red, green, blue) of pure stains. Hematoxylin, eosin and DAB: Ruifrok & Johnston 2001, Anal Quant
+Cytol Histol 23:291; Giemsa: the vectors of G. Landini's Colour Deconvolution plugin for ImageJ."""
 _MIN_SAMPLES = 1000
 _BRIGHT = 0.8
 _MIN_GLASS = 0.01
@@ -42,8 +42,8 @@ def _with_residual(dyes: NDArray[np.float64]) -> tuple[Vector, ...]:
 def estimate_background(samples: NDArray[Any], max_level: int) -> tuple[tuple[float, ...], bool]:
     """Gray levels of empty glass per channel, and whether glass was seen; white where it was not.
 
-    Glass is what at least 1 % of the sampled pixels (n, C) show with every channel over 80 % of the range; of those, the
-    90 % quantile per channel, since pale tissue is among them.
+    Glass is what at least 1 % of the sampled pixels (n, C) show with every channel over 80 % of the range; of those,
+    the 90 % quantile per channel, since pale tissue is among them.
     """
     bright = samples[samples.min(axis=1) >= _BRIGHT * max_level] if len(samples) else samples
     if len(bright) < max(_MIN_GLASS * len(samples), 1):
@@ -51,13 +51,32 @@ def estimate_background(samples: NDArray[Any], max_level: int) -> tuple[tuple[fl
     return tuple(float(v) for v in np.quantile(bright, 0.9, axis=0, method="nearest")), True
 
 
+def eosin_share_of_dark(
+    samples: NDArray[Any], background: tuple[float, ...], matrix: tuple[Vector, ...], *, min_od: float
+) -> float:
+    """How much of the darkest tissue the vectors take for the second dye: its median share of both dyes, 0 to 1.
+
+    Of sampled pixels (n, 3) with a mean optical density over `min_od`, the darkest fifth. In H&E these are nuclei: a
+    share near or over a half says that the vectors do not fit the slide (one purple dye, or a stain of another hue),
+    and that unmixing would tear the nuclei in two. 0 where nothing is stained.
+    """
+    density = -np.log10((samples.astype(np.float64) + 1.0) / (np.array(background) + 1.0))
+    density = density[density.mean(axis=1) > min_od]
+    if not len(density):
+        return 0.0
+    total = density.sum(axis=1)
+    dark = density[total >= np.quantile(total, 0.8)]
+    dyes = np.maximum(dark @ np.linalg.inv(np.array(matrix)), 0.0)
+    return round(float(np.median(dyes[:, 1] / np.maximum(dyes[:, 0] + dyes[:, 1], 1e-9))), 6)
+
+
 def macenko_vectors(
     samples: NDArray[Any], background: tuple[float, ...], stain: Stain, *, min_od: float, percentile: float
 ) -> tuple[tuple[str, ...], tuple[Vector, ...]] | None:
     """Stain vectors of a slide from sampled pixels (n, 3), after Macenko et al. 2009, ISBI 1107.
 
-    The two dyes are the extreme directions, in the plane of most variance, of the optical density of stained pixels; each is
-    given the name of the published vector that it lies nearer to.
+    The two dyes are the extreme directions, in the plane of most variance, of the optical density of stained pixels;
+    each is given the name of the published vector that it lies nearer to.
 
     Returns
     -------

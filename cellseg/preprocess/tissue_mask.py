@@ -21,7 +21,9 @@ class TissueMask:
     def any_in(self, window: Window) -> bool:
         """Whether a window of the slide touches tissue."""
         size = self.block_px
-        return bool(self.blocks[window.y0 // size : -(-window.y1 // size), window.x0 // size : -(-window.x1 // size)].any())
+        return bool(
+            self.blocks[window.y0 // size : -(-window.y1 // size), window.x0 // size : -(-window.x1 // size)].any()
+        )
 
     def at(self, y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether pixels of the slide lie in tissue."""
@@ -39,7 +41,9 @@ def whole_slide(height_px: int, width_px: int, block_px: int) -> TissueMask:
     return TissueMask(np.ones((-(-height_px // block_px), -(-width_px // block_px)), bool), block_px)
 
 
-def find_tissue(block_means: NDArray[np.float64], background: tuple[float, ...], *, min_od: float, block_px: int) -> TissueMask:
+def find_tissue(
+    block_means: NDArray[np.float64], background: tuple[float, ...], *, min_od: float, block_px: int
+) -> TissueMask:
     """Blocks whose mean optical density (log10, over the channels) exceeds `min_od`, and the blocks around them.
 
     Parameters

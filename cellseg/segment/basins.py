@@ -1,10 +1,10 @@
 """Touching cells parted: basins of a landscape, and which basins are one cell. Floor 3: arrays in, arrays out.
 
-The watershed here is the drop-of-water form: every foreground pixel points at its steepest higher neighbour, the pixels that
-lead to one summit are a basin, and basins whose summit rises too little over the pass to a higher one are joined to it
-(the h-maxima criterion, as persistence). All of it is integer arithmetic on a pixel's 3 x 3 neighbourhood and a global order of
-passes, so tiles can be cut anywhere: what a tile cannot decide alone is left to `cellseg.segment.seam`, and the cells are the
-same for every tile size, however large they are.
+The watershed here is the drop-of-water form: every foreground pixel points at its steepest higher neighbour, the
+pixels that lead to one summit are a basin, and basins whose summit rises too little over the pass to a higher one are
+joined to it (the h-maxima criterion, as persistence). All of it is integer arithmetic on a pixel's 3 x 3
+neighbourhood and a global order of passes, so tiles can be cut anywhere: what a tile cannot decide alone is left to
+`cellseg.segment.seam`, and the cells are the same for every tile size, however large they are.
 
 Order of heights: the higher level first, then the smaller index in the image's raster; there are no plateaus.
 
@@ -16,6 +16,7 @@ Edelsbrunner, Letscher & Zomorodian 2002, Discrete Comput Geom 28:511 (persisten
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,22 +32,24 @@ _NO_POINTER = 9
 
 
 class Joining(NamedTuple):
-    """When a basin joins the neighbour over its highest pass: it rises less than `depth`, or `permille` of its height."""
+    """When a basin joins the neighbour over its highest pass: rising less than `depth` or `permille` of its height."""
 
     depth: int
     permille: int
 
 
-class TileBasins(NamedTuple):
+@dataclass(frozen=True)
+class TileBasins:
     """What a tile's core knows of its cells.
 
     labels : (h, w) uint32, cluster 1..n of each core pixel, 0 = background.
     peak : (n + 1,) int64, packed height and raster index of each cluster's summit.
     first : (n + 1,) int64, raster index of each cluster's first pixel.
     count : (n + 1,) int64, pixels.
-    edges : (m,) int64 packed passes, with `edge_a`, `edge_b` (m,) int32 the clusters that they part: those left to decide.
-    height : (h, w) uint16, the landscape in the core, and `pointer` (h, w) uint8 the direction 0..8 (row by row) that each
-    pixel points at, 9 where it is a summit or background: the seams need both.
+    edges : (m,) int64 packed passes, with `edge_a`, `edge_b` (m,) int32 the clusters that they part: those left to
+    decide.
+    height : (h, w) uint16, the landscape in the core, and `pointer` (h, w) uint8 the direction 0..8 (row by row) that
+    each pixel points at, 9 where it is a summit or background: the seams need both.
     """
 
     labels: NDArray[np.uint32]
@@ -64,8 +67,8 @@ class TileBasins(NamedTuple):
 def squared_distance(mask: NDArray[np.bool_], cap: int) -> NDArray[np.int32]:
     """Exact squared Euclidean distance (H, W) int32 to the nearest background pixel, at most cap**2; 0 on background.
 
-    What lies outside the array is not background. Meijster, Roerdink & Hesselink 2000 in its two passes, the second cut off
-    where it can no longer win.
+    What lies outside the array is not background. Meijster, Roerdink & Hesselink 2000 in its two passes, the second
+    cut off where it can no longer win.
     """
     height, width = mask.shape
     column = np.empty((height, width), np.int32)
@@ -99,7 +102,7 @@ def squared_distance(mask: NDArray[np.bool_], cap: int) -> NDArray[np.int32]:
 
 @njit(nogil=True, cache=True)
 def _point_uphill(height: NDArray[np.uint16], y0: int, y1: int, x0: int, x1: int) -> NDArray[np.uint8]:
-    """Direction 0..8 of the steepest higher neighbour of each pixel of the core, `_NO_POINTER` at summits and background."""
+    """Direction 0..8 of each core pixel's steepest higher neighbour, `_NO_POINTER` at summits and background."""
     rows, columns = height.shape
     out = np.full((y1 - y0, x1 - x0), _NO_POINTER, np.uint8)
     for y in range(y0, y1):
@@ -128,10 +131,10 @@ def _point_uphill(height: NDArray[np.uint16], y0: int, y1: int, x0: int, x1: int
 def _follow(
     pointer: NDArray[np.uint8], height: NDArray[np.uint16], origin: int, stride: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Number the basins of a core: labels from 1, and of each its summit, first pixel, count and whether it touches the rim.
+    """Number the basins of a core from 1; of each its summit, first pixel, count and whether it touches the rim.
 
-    A path that leaves the core ends at its last pixel inside: a basin of its own, which the seam joins to the right one.
-    `origin` and `stride` turn core coordinates into the image's raster index.
+    A path that leaves the core ends at its last pixel inside: a basin of its own, which the seam joins to the right
+    one. `origin` and `stride` turn core coordinates into the image's raster index.
     """
     rows, columns = pointer.shape
     root = np.zeros((rows, columns), np.int32)
@@ -213,7 +216,8 @@ def _passes(
 @njit(nogil=True, cache=True)
 def pack_pass(level: int, index: int, k: int) -> int:
     """A pass as one number that sorts the highest first, then by raster index of its upper pixel and direction 0..3."""
-    return (np.int64(MAX_HEIGHT - level) << INDEX_BITS) | (np.int64(index) * 4 + k)
+    order = np.int64(MAX_HEIGHT - level) << INDEX_BITS
+    return order | (np.int64(index) * 4 + k)  # type: ignore[return-value]
 
 
 @njit(nogil=True, cache=True)
@@ -238,7 +242,7 @@ def _join_closed(
     packed: NDArray[np.int64], a: NDArray[np.int32], b: NDArray[np.int32], peak: NDArray[np.int64],
     rim: NDArray[np.bool_], depth: int, permille: int,
 ) -> NDArray[np.int32]:  # fmt: skip
-    """Join what the core can decide alone: a cluster off the rim has shown all its passes, so its highest one is final."""
+    """Join what the core can decide alone: off the rim, a cluster has shown all its passes, so its highest is final."""
     parent = np.arange(len(peak)).astype(np.int32)
     for i in range(len(packed)):
         p, q = find(parent, a[i]), find(parent, b[i])
@@ -290,7 +294,7 @@ def _open_edges(
     packed: NDArray[np.int64], a: NDArray[np.int32], b: NDArray[np.int32], number: NDArray[np.int32],
     open_cluster: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:  # fmt: skip
-    """The passes that still matter: between different clusters of which one touches the rim; two that do not have both stood."""
+    """The passes that still matter: between clusters of which one touches the rim; others have been decided."""
     keep = np.zeros(len(packed), np.bool_)
     for i in range(len(packed)):
         p, q = number[a[i]], number[b[i]]

@@ -1,6 +1,7 @@
 """From foreground to a landscape whose basins are cells. Floor 3: arrays in, arrays out.
 
-Every step looks no further than a stated distance, so that a tile with that much context gives the pixels of the whole image.
+Every step looks no further than a stated distance, so that a tile with that much context gives the pixels of the
+whole image.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def open_mask(mask: NDArray[np.uint8], radius_px: int) -> NDArray[np.uint8]:
     reach = np.arange(-radius_px, radius_px + 1)
     # + r: the digital disc without single-pixel tips
     disc = (reach[:, None] ** 2 + reach**2 <= radius_px * (radius_px + 1)).astype(np.uint8)
-    return cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc)
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc), np.uint8)
 
 
 def fill_holes(mask: NDArray[np.uint8], max_side_px: int, *, min_roundness: float) -> NDArray[np.uint8]:
@@ -70,16 +71,25 @@ def fill_holes(mask: NDArray[np.uint8], max_side_px: int, *, min_roundness: floa
 
 def clean_foreground(mask: NDArray[np.uint8], settings: ThresholdSettings, *, mpp: float) -> NDArray[np.uint8]:
     """The foreground (h, w) of 0 and 1, opened and with its small holes filled."""
-    return fill_holes(open_mask(mask, round(settings.open_um / mpp)), max_hole_px(settings, mpp), min_roundness=settings.min_hole_roundness)
+    return fill_holes(
+        open_mask(mask, round(settings.open_um / mpp)),
+        max_hole_px(settings, mpp),
+        min_roundness=settings.min_hole_roundness,
+    )
 
 
 def landscape(
-    mask: NDArray[np.uint8], signal: NDArray[np.uint16], threshold: Threshold, settings: ThresholdSettings, *, mpp: float
+    mask: NDArray[np.uint8],
+    signal: NDArray[np.uint16],
+    threshold: Threshold,
+    settings: ThresholdSettings,
+    *,
+    mpp: float,
 ) -> NDArray[np.uint16]:
     """Heights (h, w) uint16 whose summits are the middles of cells, 0 on background.
 
-    `distance`: depth under the outline in steps of 1/64 px. `intensity`: signal over the threshold. `mixed`: the geometric
-    mean of the two. `none`: flat, so that each connected piece is one cell.
+    `distance`: depth under the outline in steps of 1/64 px. `intensity`: signal over the threshold. `mixed`: the
+    geometric mean of the two. `none`: flat, so that each connected piece is one cell.
     """
     if settings.split == "none":
         return mask.astype(np.uint16)
@@ -88,7 +98,7 @@ def landscape(
         return np.where(mask, over, 0).astype(np.uint16)
     cap = depth_cap_px(settings, mpp)
     depth = np.round(np.sqrt(np.arange(cap * cap + 1)) * DEPTH_STEPS).astype(np.uint16)
-    heights = depth[squared_distance(mask.view(np.bool_), cap)]
+    heights: NDArray[np.uint16] = depth[squared_distance(mask.view(np.bool_), cap)]
     if settings.split == "distance":
         return heights
     return np.where(mask, np.maximum(np.sqrt(heights * over.astype(np.float64)), 1), 0).astype(np.uint16)

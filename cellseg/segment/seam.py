@@ -1,12 +1,13 @@
 """Which pieces on both sides of a tile border are one cell. Floor 3: pure geometry, no pixels of the slide, no files.
 
-`BasinJoiner` finishes what `cellseg.segment.basins` had to leave open at the rims of tiles. It holds one line of pixels of the
-row of tiles above and one of the tile to the left, and a few numbers a cluster: its memory grows with the cells, not the pixels.
+`BasinJoiner` finishes what `cellseg.segment.basins` had to leave open at the rims of tiles. It holds one line of
+pixels of the row of tiles above and one of the tile to the left, and a few numbers a cluster: its memory grows with
+the cells, not the pixels.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -16,8 +17,9 @@ from cellseg.segment.basins import INDEX_BITS, Joining, TileBasins, find, joins,
 from cellseg.types import Window
 
 
-class Line(NamedTuple):
-    """One line of pixels along a seam: clusters by their number in the slide, heights, pointers; raster index of the first."""
+@dataclass(frozen=True)
+class Line:
+    """One line of pixels along a seam: clusters by number in the slide, heights, pointers, index of the first pixel."""
 
     labels: NDArray[np.int64]
     height: NDArray[np.uint16]
@@ -25,10 +27,12 @@ class Line(NamedTuple):
     index: int
 
 
-class Clusters(NamedTuple):
+@dataclass(frozen=True)
+class Clusters:
     """The cells of a slide.
 
-    cell_of : (n + 1,) int64, the cell 0..m-1 of every tile-wise cluster (its number in the slide; 0 is background and -1).
+    cell_of : (n + 1,) int64, the cell 0..m-1 of every tile-wise cluster (its number in the slide; 0 is background and
+    -1).
     summit : (m,) int64, raster index of each cell's summit; first : raster index of its first pixel; count : pixels.
     """
 
@@ -111,6 +115,16 @@ def _gather(
     return whole_first, whole_count
 
 
+def _string(lines: list[Line]) -> Line:
+    """The lines of a row of tiles as one."""
+    return Line(
+        np.concatenate([line.labels for line in lines]),
+        np.concatenate([line.height for line in lines]),
+        np.concatenate([line.pointer for line in lines]),
+        lines[0].index,
+    )
+
+
 class BasinJoiner:
     """Takes the basins of all tiles in raster order and tells which of them are one cell."""
 
@@ -157,10 +171,7 @@ class BasinJoiner:
         return Line(where, basins.height[at].copy(), basins.pointer[at].copy(), y * self._stride + x)
 
     def _end_row(self) -> None:
-        top, bottom = (
-            Line(*(np.concatenate([line[i] for line in lines]) for i in range(3)), lines[0].index)  # type: ignore[arg-type]
-            for lines in (self._top, self._bottom)
-        )
+        top, bottom = _string(self._top), _string(self._bottom)
         if self._above is not None:
             self._join(self._above, top, across_rows=True)
         self._above, self._left, self._top, self._bottom = bottom, None, [], []

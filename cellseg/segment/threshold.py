@@ -1,12 +1,12 @@
 """One threshold for the whole slide, from its histogram. Floor 3: arrays in, numbers out.
 
-Histograms are of a segmentation signal (cells are high), summed over all tiles; thresholds are counts of that signal, and a
-pixel is foreground when it is greater.
+Histograms are of a segmentation signal (cells are high), summed over all tiles; thresholds are counts of that signal,
+and a pixel is foreground when it is greater.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -19,11 +19,12 @@ from cellseg.preprocess.normalize import SIGNAL_MAX
 _COARSE = 16
 
 
-class Threshold(NamedTuple):
+@dataclass(frozen=True)
+class Threshold:
     """The slide's threshold and how far foreground and background lie apart.
 
-    `background` is the mean count of what is not greater; `contrast` is the distance of the two means in standard deviations
-    of the background; `found` is false where it is too small for cells to be there at all.
+    `background` is the mean count of what is not greater; `contrast` is the distance of the two means in standard
+    deviations of the background; `found` is false where it is too small for cells to be there at all.
     """
 
     count: float
@@ -67,7 +68,7 @@ def find_threshold(histogram: NDArray[np.int64], settings: ThresholdSettings, *,
     count = _METHODS.get(settings.method, _otsu)(histogram, settings)
     contrast = _contrast(histogram, count)
     found = Threshold(count, _mean(histogram, levels <= count), contrast, found=contrast >= settings.min_contrast)
-    return found if settings.method == "local" else found._replace(count=found.part_way(settings.factor))
+    return found if settings.method == "local" else replace(found, count=found.part_way(settings.factor))
 
 
 def _contrast(histogram: NDArray[np.int64], count: float) -> float:
@@ -101,7 +102,7 @@ def _multiotsu(histogram: NDArray[np.int64], settings: ThresholdSettings) -> flo
 
 
 def _li(histogram: NDArray[np.int64], settings: ThresholdSettings) -> float:
-    """Minimum cross entropy by Li & Tam's iteration, on the histogram; counts are shifted by one so that logarithms exist."""
+    """Minimum cross entropy by Li & Tam's iteration on the histogram; counts are shifted by one: no logarithm of 0."""
     levels = np.arange(1, len(histogram) + 1, dtype=np.float64)
     n, total = np.cumsum(histogram), np.cumsum(histogram * levels)
     current, following = -np.inf, total[-1] / n[-1]
@@ -136,7 +137,7 @@ def smooth_signal(signal: NDArray[np.uint16], sigma_px: float) -> NDArray[np.uin
     if sigma_px <= 0:
         return signal
     size = 2 * smoothing_reach_px(sigma_px) + 1
-    return cv2.GaussianBlur(signal, (size, size), sigma_px, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(cv2.GaussianBlur(signal, (size, size), sigma_px, borderType=cv2.BORDER_REFLECT_101), np.uint16)
 
 
 def smoothing_reach_px(sigma_px: float) -> int:
@@ -159,7 +160,8 @@ def foreground(
     )  # integers up to 2**53 are exact in float64, so the sums do not depend on where the window lies
     offset = round(settings.local_offset * (threshold.count - threshold.background))
     floor = threshold.part_way(settings.local_floor)
-    return (((signal.astype(np.float64) - offset) * size * size > sums) & (signal > floor)).view(np.uint8)
+    over = (signal.astype(np.float64) - offset) * size * size > sums
+    return np.asarray(over & (signal > floor)).view(np.uint8)
 
 
 def block_reach_px(settings: ThresholdSettings, mpp: float) -> int:

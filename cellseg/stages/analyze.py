@@ -65,11 +65,10 @@ def analyze_images(
     done = 0
     for sample, image in samples.items():
         stage = ""
-        chain = _chain(
-            sample, image, out, acquisition=acquisition, config=config, reference=reference, workers=workers
-        )
+        chain = _chain(sample, image, out, acquisition=acquisition, config=config, reference=reference, workers=workers)
         try:
-            for stage in chain:
+            for begun in chain:
+                stage = begun
                 done += 1
                 progress(done, steps)
         except CellsegError as error:
@@ -100,7 +99,14 @@ def _sheet(samples: dict[str, Path], acquisition: Acquisition) -> str:
 
 
 def _chain(
-    sample: str, image: Path, out: Path, *, acquisition: Acquisition, config: Config, reference: Path | None, workers: int
+    sample: str,
+    image: Path,
+    out: Path,
+    *,
+    acquisition: Acquisition,
+    config: Config,
+    reference: Path | None,
+    workers: int,
 ) -> Iterator[str]:
     """Run the stages of one image in turn; yields each stage's name before it begins."""
     folder = sample_folder(out, sample)

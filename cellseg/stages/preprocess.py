@@ -25,7 +25,14 @@ from cellseg.preprocess.histogram import (
 from cellseg.preprocess.normalize import SIGNAL_MAX, gray_plane
 from cellseg.preprocess.quality import Quality, extreme_fractions, focus_per_um, gray_contrast, judge_quality
 from cellseg.preprocess.recipe import Recipe
-from cellseg.preprocess.stain import STAIN_VECTORS, Vector, estimate_background, macenko_vectors, ruifrok_vectors
+from cellseg.preprocess.stain import (
+    STAIN_VECTORS,
+    Vector,
+    eosin_share_of_dark,
+    estimate_background,
+    macenko_vectors,
+    ruifrok_vectors,
+)
 from cellseg.preprocess.tissue_mask import TissueMask, find_tissue, whole_slide
 from cellseg.stream import map_tiles
 from cellseg.tiles import Tile, TileGrid
@@ -51,8 +58,8 @@ def preprocess_slide(
 ) -> Recipe:
     """Write recipe.json, quality.json, tissue.png and thumbnail.png of a slide into the folder `out`.
 
-    One pass over the pixels, tile by tile. The tissue mask has one pixel a block; it takes everything for tissue unless the
-    stain is he or hdab, where glass is told by its optical density.
+    One pass over the pixels, tile by tile. The tissue mask has one pixel a block; it takes everything for tissue
+    unless the stain is he or hdab, where glass is told by its optical density.
 
     Parameters
     ----------
@@ -121,7 +128,8 @@ def read_tissue(path: Path, recipe: Recipe) -> TissueMask:
     if blocks is None or blocks.shape != expected:
         found = "nothing readable" if blocks is None else f"{blocks.shape[0]} x {blocks.shape[1]} blocks"
         raise ImageError(
-            f"{path}: {found}, expected a tissue mask of {expected[0]} x {expected[1]} blocks; run `cellseg preprocess` again"
+            f"{path}: {found}, expected a tissue mask of {expected[0]} x {expected[1]} blocks; "
+            "run `cellseg preprocess` again"
         )
     return TissueMask(blocks > 0, recipe.tissue_block_px)
 
@@ -129,8 +137,8 @@ def read_tissue(path: Path, recipe: Recipe) -> TissueMask:
 def _check_fit(slide: Slide, stain: Stain, channel: str | None) -> None:
     if stain in STAIN_VECTORS and not slide.is_rgb:
         raise ImageError(
-            f"{slide.path}: stain {stain} needs a colour image, this one has the channels {', '.join(slide.channel_names)}; "
-            "write fluorescence or brightfield in the column stain"
+            f"{slide.path}: stain {stain} needs a colour image, this one has the channels "
+            f"{', '.join(slide.channel_names)}; write fluorescence or brightfield in the column stain"
         )
     names = (*slide.channel_names, *ruifrok_vectors(stain)[0], "gray")
     if channel and channel not in names:
@@ -147,7 +155,7 @@ def _draft_recipe(
         height_px=slide.height, width_px=slide.width, channel_names=slide.channel_names, dtype=str(slide.dtype),
         is_rgb=slide.is_rgb, mpp=size.mpp, mpp_source=size.source, stain=stain, channel=channel,
         background=(top,) * n, low=(0.0,) * n, high=(top,) * n, gray_low=0.0, gray_high=top, gray_contrast=top,
-        gamma=settings.gamma, stain_names=(), stain_matrix=(),
+        gamma=settings.gamma, stain_names=(), stain_matrix=(), dark_eosin_share=0.0,
         tissue_block_px=max(1, round(settings.tissue_block_um / size.mpp)), assessable=True, notes=(),
     )  # fmt: skip
 
@@ -183,9 +191,12 @@ def _finish_recipe(draft: Recipe, counts: SlideCounts, settings: PreprocessSetti
     background = draft.background
     names: tuple[str, ...] = ()
     matrix: tuple[Vector, ...] = ()
+    eosin_share = 0.0
     if draft.stain in STAIN_VECTORS:
         background = _background(draft, counts, settings, notes)
         names, matrix = _stain_vectors(draft, counts, background, settings, notes)
+    if draft.stain == "he":
+        eosin_share = eosin_share_of_dark(_samples(counts), background, matrix, min_od=settings.tissue_min_od)
     return Recipe(
         **draft.to_dict()
         | {
@@ -197,6 +208,7 @@ def _finish_recipe(draft: Recipe, counts: SlideCounts, settings: PreprocessSetti
             "gray_contrast": gray_contrast(counts.gray, draft.max_level),
             "stain_names": names,
             "stain_matrix": matrix,
+            "dark_eosin_share": eosin_share,
             "notes": tuple(notes),
         }
     )
@@ -227,9 +239,7 @@ def _stain_vectors(
     return ruifrok_vectors(draft.stain)
 
 
-def _tissue(
-    recipe: Recipe, counts: SlideCounts, areas: NDArray[np.int64], settings: PreprocessSettings
-) -> TissueMask:
+def _tissue(recipe: Recipe, counts: SlideCounts, areas: NDArray[np.int64], settings: PreprocessSettings) -> TissueMask:
     if recipe.stain not in _TISSUE_STAINS:
         return whole_slide(recipe.height_px, recipe.width_px, recipe.tissue_block_px)
     means = counts.block_sums / areas[:, :, None]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,10 +84,15 @@ def segment_slide(
         If the settings name a channel that the slide does not have.
     """
     chosen = (settings or SegmentationSettings()).for_stain(recipe.stain)
-    mask = read_tissue(tissue, recipe) if tissue else whole_slide(recipe.height_px, recipe.width_px, recipe.tissue_block_px)
+    mask = (
+        read_tissue(tissue, recipe)
+        if tissue
+        else whole_slide(recipe.height_px, recipe.width_px, recipe.tissue_block_px)
+    )
     with open_slide(image, max_decoded_mpx=(inputs or InputSettings()).max_decoded_mpx) as slide:
         _check_same(slide, recipe)
-        job = _Job(slide, recipe, mask, segmentation_signal(recipe, chosen.channel, chosen.foreground), chosen)
+        signal = segmentation_signal(recipe, chosen.channel, chosen.foreground, max_eosin_share=chosen.max_eosin_share)
+        job = _Job(slide, recipe, mask, signal, chosen)
         record = _segment(job, labels, tile_px=tile_px, workers=workers, progress=progress)
     write_json(record_path(labels), record)
     return record
@@ -95,8 +101,8 @@ def segment_slide(
 def _check_same(slide: Slide, recipe: Recipe) -> None:
     if (slide.height, slide.width, slide.channel_names) != (recipe.height_px, recipe.width_px, recipe.channel_names):
         raise ImageError(
-            f"{slide.path}: {slide.height} x {slide.width} px with the channels {', '.join(slide.channel_names)}, but its recipe "
-            f"is of {recipe.height_px} x {recipe.width_px} px with {', '.join(recipe.channel_names)}; "
+            f"{slide.path}: {slide.height} x {slide.width} px with channels {', '.join(slide.channel_names)}, but its "
+            f"recipe is of {recipe.height_px} x {recipe.width_px} px with {', '.join(recipe.channel_names)}; "
             "run `cellseg preprocess` on this image again"
         )
 
@@ -104,16 +110,18 @@ def _check_same(slide: Slide, recipe: Recipe) -> None:
 def _segment(job: _Job, labels: Path, *, tile_px: int, workers: int, progress: Progress) -> dict[str, Any]:
     recipe = job.recipe
     grid = TileGrid(recipe.height_px, recipe.width_px, tile_px, context_px(job.settings, recipe.mpp))
-    total = 2 * len(grid) if recipe.assessable else 0
+    total = 2 * len(grid)
     histogram = np.zeros(SIGNAL_MAX + 1, np.int64)
     if recipe.assessable:
         histogram = _histogram(job, tile_px, workers, lambda done: progress(done, total))
     fixed = job.signal.to_count(job.settings.value) if job.settings.value is not None else None
     threshold = find_threshold(histogram, job.settings, fixed_count=fixed)
     if not recipe.assessable:
-        threshold = threshold._replace(found=False)
+        threshold = replace(threshold, found=False)
     with ClusterScratch(labels.parent, width_px=recipe.width_px, strip_px=STRIP_PX) as scratch:
-        clusters = _find_clusters(job, grid, threshold, scratch, workers, lambda done: progress(len(grid) + done, total))
+        clusters = _find_clusters(
+            job, grid, threshold, scratch, workers, lambda done: progress(len(grid) + done, total)
+        )
         cell_of, dropped = _number_cells(job, clusters)
         strips = _strips(scratch, recipe.height_px, cell_of, workers)
         write_labels(labels, strips, height_px=recipe.height_px, width_px=recipe.width_px, mpp=recipe.mpp)
@@ -132,7 +140,7 @@ def _segment(job: _Job, labels: Path, *, tile_px: int, workers: int, progress: P
     }
 
 
-def _histogram(job: _Job, tile_px: int, workers: int, report: Any) -> NDArray[np.int64]:
+def _histogram(job: _Job, tile_px: int, workers: int, report: Callable[[int], None]) -> NDArray[np.int64]:
     """Pixels of each signal count, over the tissue of the slide."""
     grid = TileGrid(job.recipe.height_px, job.recipe.width_px, tile_px, smoothing_reach_px(job.sigma_px))
 
@@ -140,9 +148,11 @@ def _histogram(job: _Job, tile_px: int, workers: int, report: Any) -> NDArray[np
         if not job.tissue.any_in(tile.core):
             return None
         signal = smooth_signal(job.signal.plane.render(job.slide.read(tile.read)), job.sigma_px)
-        inside = signal[tile.core.inside(tile.read)]
-        tissue = job.tissue.expand(tile.core)
-        return count_levels(np.ascontiguousarray(inside if tissue.all() else inside[tissue][None]), SIGNAL_MAX + 1)
+        inside, tissue = signal[tile.core.inside(tile.read)], job.tissue.expand(tile.core)
+        counts: NDArray[np.int64] = count_levels(
+            np.ascontiguousarray(inside if tissue.all() else inside[tissue][None]), SIGNAL_MAX + 1
+        )
+        return counts
 
     total = np.zeros(SIGNAL_MAX + 1, np.int64)
     for done, part in enumerate(map_tiles(count, grid.tiles(), workers=workers), start=1):
@@ -153,7 +163,12 @@ def _histogram(job: _Job, tile_px: int, workers: int, report: Any) -> NDArray[np
 
 
 def _find_clusters(
-    job: _Job, grid: TileGrid, threshold: Threshold, scratch: ClusterScratch, workers: int, report: Any
+    job: _Job,
+    grid: TileGrid,
+    threshold: Threshold,
+    scratch: ClusterScratch,
+    workers: int,
+    report: Callable[[int], None],
 ) -> Clusters:
     join = joining(job.settings, mpp=job.recipe.mpp)
     joiner = BasinJoiner(width_px=grid.width, joining=join)
