@@ -6,7 +6,7 @@ lies, and one compiled loop for all of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,23 @@ class Signal:
     def to_count(self, native: float) -> int:
         """The count that a gray level (or OD) has in the plane."""
         return int(_bend(np.array([native]), self.low, self.high, self.gamma, dark=self.dark)[0])
+
+    def part_at(self, native: float) -> tuple[Signal, int]:
+        """The signal for a threshold that the user names, and the count that just what lies beyond it exceeds.
+
+        A count of a 16-bit image stands for some 16 gray levels; the table of one channel is moved so that the
+        threshold parts it between the right two. Colour and stains are parted as finely as their counts go.
+        """
+        used = np.flatnonzero(self.plane.table.any(axis=1))
+        if self.unit == "OD" or len(used) != 1:
+            return self, self.to_count(native)
+        at = min(self.to_count(native), SIGNAL_MAX - 1)
+        counts = self.plane.table[used[0]] >> _SHIFT
+        levels = np.arange(len(counts))
+        cell = levels < native if self.dark else levels > native
+        table = self.plane.table.copy()
+        table[used[0]] = np.where(cell, np.maximum(counts, at + 1), np.minimum(counts, at)) << _SHIFT
+        return replace(self, plane=replace(self.plane, table=table)), at
 
 
 @njit(nogil=True, cache=True)

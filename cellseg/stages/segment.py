@@ -38,6 +38,7 @@ class _Job(NamedTuple):
     tissue: TissueMask
     signal: Signal
     settings: ThresholdSettings
+    fixed_count: int | None
 
     @property
     def sigma_px(self) -> float:
@@ -92,7 +93,10 @@ def segment_slide(
     with open_slide(image, max_decoded_mpx=(inputs or InputSettings()).max_decoded_mpx) as slide:
         _check_same(slide, recipe)
         signal = segmentation_signal(recipe, chosen.channel, chosen.foreground, max_eosin_share=chosen.max_eosin_share)
-        job = _Job(slide, recipe, mask, signal, chosen)
+        fixed: int | None = None
+        if chosen.method == "fixed" and chosen.value is not None:
+            signal, fixed = signal.part_at(chosen.value)
+        job = _Job(slide, recipe, mask, signal, chosen, fixed)
         record = _segment(job, labels, tile_px=tile_px, workers=workers, progress=progress)
     write_json(record_path(labels), record)
     return record
@@ -114,8 +118,7 @@ def _segment(job: _Job, labels: Path, *, tile_px: int, workers: int, progress: P
     histogram = np.zeros(SIGNAL_MAX + 1, np.int64)
     if recipe.assessable:
         histogram = _histogram(job, tile_px, workers, lambda done: progress(done, total))
-    fixed = job.signal.to_count(job.settings.value) if job.settings.value is not None else None
-    threshold = find_threshold(histogram, job.settings, fixed_count=fixed)
+    threshold = find_threshold(histogram, job.settings, fixed_count=job.fixed_count)
     if not recipe.assessable:
         threshold = replace(threshold, found=False)
     with ClusterScratch(labels.parent, width_px=recipe.width_px, strip_px=STRIP_PX) as scratch:
@@ -128,7 +131,9 @@ def _segment(job: _Job, labels: Path, *, tile_px: int, workers: int, progress: P
     return {
         "method": "threshold",
         "channel": job.signal.channel,
-        "threshold": round(job.signal.to_native(threshold.count), 6),
+        "threshold": job.settings.value
+        if job.fixed_count is not None
+        else round(job.signal.to_native(threshold.count), 6),
         "threshold_unit": job.signal.unit,
         "cells_are": "darker" if job.signal.dark else "brighter",
         "contrast": round(threshold.contrast, 6),
