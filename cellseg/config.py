@@ -130,8 +130,8 @@ def _at(location: tuple[str, ...], fault: ErrorDetails) -> InitErrorDetails:
 
 
 BY_STAIN: dict[Stain, dict[str, Any]] = {
-    "he": {"factor": 0.85, "smooth_um": 0.3, "min_area_um2": 8.0},
-    "hdab": {"smooth_um": 0.5, "min_area_um2": 8.0},
+    "he": {"factor": 0.85, "smooth_um": 0.3, "min_area_um2": 8.0, "max_area_um2": 400.0},
+    "hdab": {"smooth_um": 0.5, "min_area_um2": 8.0, "max_area_um2": 400.0},
     "giemsa": {
         "channel": "green", "factor": 0.45, "smooth_um": 0.15, "open_um": 0.2, "max_hole_um": 6.0,
         "min_hole_roundness": 0.4, "split_depth_um": 0.1, "split_depth_fraction": 0.03,
@@ -245,7 +245,7 @@ class ExcludeSettings(Settings):
 
     border: bool = True
     """cells cut by the image's border."""
-    min_area_um2: float = Field(default=15.0, ge=0)
+    min_area_um2: float = Field(default=10.0, ge=0)
     """um2; smaller ones are more likely debris."""
     min_focus_fraction: float = Field(default=0.3, ge=0, le=1)
     """fraction of the slide's median edge sharpness; cells under it are out of focus."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from cellseg.config import ThresholdSettings
 from cellseg.segment.basins import Joining, squared_distance
+from cellseg.segment.seam import Clusters
 from cellseg.segment.threshold import Threshold, block_reach_px, smoothing_reach_px
 
 DEPTH_STEPS = 64
@@ -98,13 +100,30 @@ def landscape(
         return np.where(mask, over, 0).astype(np.uint16)
     cap = depth_cap_px(settings, mpp)
     depth = np.round(np.sqrt(np.arange(cap * cap + 1)) * DEPTH_STEPS).astype(np.uint16)
-    heights: NDArray[np.uint16] = depth[squared_distance(mask.view(np.bool_), cap)]
+    heights: NDArray[np.uint16] = _look_up(squared_distance(mask.view(np.bool_), cap), depth)
     if settings.split == "distance":
         return heights
     return np.where(mask, np.maximum(np.sqrt(heights * over.astype(np.float64)), 1), 0).astype(np.uint16)
+
+
+@njit(nogil=True, cache=True)
+def _look_up(index: NDArray[np.int32], table: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    out = np.empty(index.shape, np.uint16)
+    for y in range(index.shape[0]):
+        for x in range(index.shape[1]):
+            out[y, x] = table[index[y, x]]
+    return out
 
 
 def joining(settings: ThresholdSettings, *, mpp: float) -> Joining:
     """When basins of the landscape are one cell; the depth in um means something only where depth is the landscape."""
     depth = round(settings.split_depth_um / mpp * DEPTH_STEPS) if settings.split == "distance" else 1
     return Joining(max(depth, 1), round(settings.split_depth_fraction * 1000))
+
+
+def size_faults(
+    clusters: Clusters, settings: ThresholdSettings, *, mpp: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which cells are too small and which too large to be cells, by their area in um2."""
+    area_um2 = clusters.count * mpp**2
+    return area_um2 < settings.min_area_um2, area_um2 > settings.max_area_um2

@@ -197,3 +197,18 @@ class BasinJoiner:
         cell_of[0] = -1
         summit = (1 << INDEX_BITS) - 1 - (peak[roots] & ((1 << INDEX_BITS) - 1))
         return Clusters(cell_of, summit, first[roots], count[roots])
+
+
+def number_cells(clusters: Clusters, kept: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """The id (n + 1,) uint32 of every cluster: 1..N in raster order of first pixels over the kept cells, else 0.
+
+    Parameters
+    ----------
+    kept : (m,) ndarray of bool
+        Which cells of `clusters` are to have a label.
+    """
+    chosen = np.flatnonzero(kept)
+    ids = np.zeros(len(kept) + 1, np.uint32)
+    ids[chosen[np.argsort(clusters.first[chosen])]] = np.arange(1, len(chosen) + 1)
+    # cluster 0 points at -1: the last entry, which is background
+    return ids[clusters.cell_of]

@@ -21,8 +21,8 @@ from cellseg.preprocess.normalize import SIGNAL_MAX, Signal, segmentation_signal
 from cellseg.preprocess.recipe import Recipe
 from cellseg.preprocess.tissue_mask import TissueMask, whole_slide
 from cellseg.segment.basins import TileBasins, empty_basins, find_basins
-from cellseg.segment.clean import clean_foreground, context_px, joining, landscape
-from cellseg.segment.seam import BasinJoiner, Clusters
+from cellseg.segment.clean import clean_foreground, context_px, joining, landscape, size_faults
+from cellseg.segment.seam import BasinJoiner, Clusters, number_cells
 from cellseg.segment.threshold import Threshold, find_threshold, foreground, smooth_signal, smoothing_reach_px
 from cellseg.stages.preprocess import read_tissue
 from cellseg.stream import map_tiles
@@ -205,16 +205,10 @@ def _landscape(job: _Job, tile: Tile, threshold: Threshold) -> NDArray[np.uint16
 
 def _number_cells(job: _Job, clusters: Clusters) -> tuple[NDArray[np.uint32], dict[str, int]]:
     """The cell id of every cluster (0 where it is none), and how many pieces were dropped and why."""
-    area_um2 = clusters.count * job.recipe.mpp**2
-    small, large = area_um2 < job.settings.min_area_um2, area_um2 > job.settings.max_area_um2
-    y, x = np.divmod(clusters.summit, job.recipe.width_px)
-    glass = ~job.tissue.at(y, x)
-    kept = np.flatnonzero(~(small | large | glass))
-    ids = np.zeros(len(clusters.first) + 1, np.uint32)
-    ids[kept[np.argsort(clusters.first[kept])]] = np.arange(1, len(kept) + 1)
+    glass = ~job.tissue.at(*np.divmod(clusters.summit, job.recipe.width_px))
+    small, large = size_faults(clusters, job.settings, mpp=job.recipe.mpp)
     dropped = {"too_small": int(small.sum()), "too_large": int(large.sum()), "outside_tissue": int(glass.sum())}
-    # cluster 0 points at -1: the last entry, which is background
-    return ids[clusters.cell_of], dropped
+    return number_cells(clusters, ~(small | large | glass)), dropped
 
 
 def _strips(scratch: ClusterScratch, height_px: int, cell_of: NDArray[np.uint32], workers: int) -> Iterator[Labels]:

@@ -1,0 +1,60 @@
+"""Thresholding of an image that is in memory: the chain of the tiles with one tile. Floor 3: arrays in, arrays out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellseg.config import ThresholdSettings
+from cellseg.preprocess.normalize import SIGNAL_MAX, segmentation_signal
+from cellseg.preprocess.recipe import Recipe
+from cellseg.segment.basins import find_basins
+from cellseg.segment.clean import clean_foreground, joining, landscape, size_faults
+from cellseg.segment.seam import BasinJoiner, number_cells
+from cellseg.segment.threshold import find_threshold, foreground, smooth_signal
+from cellseg.types import Labels, Pixels, Window
+
+
+def segment_pixels(
+    pixels: Pixels, *, recipe: Recipe, settings: ThresholdSettings, tissue: NDArray[np.bool_] | None = None
+) -> Labels:
+    """The label image of pixels in memory: what `cellseg segment` writes for the same slide, pixel for pixel.
+
+    Parameters
+    ----------
+    pixels : (H, W, C) ndarray of uint8 or uint16
+        The whole image.
+    recipe : Recipe
+        How to look at it; its `mpp` turns the lengths of `settings` into pixels.
+    tissue : (H, W) ndarray of bool, optional
+        Where there is tissue: it limits the histogram, and cells whose summit lies elsewhere are dropped.
+
+    Returns
+    -------
+    (H, W) ndarray of uint32
+        Ids 1..N in raster order of the first pixel, 0 = background.
+
+    Raises
+    ------
+    ConfigError
+        If the settings name a channel that the recipe does not have.
+    """
+    height, width = pixels.shape[:2]
+    view = segmentation_signal(recipe, settings.channel, settings.foreground, max_eosin_share=settings.max_eosin_share)
+    signal = smooth_signal(view.plane.render(pixels), settings.smooth_um / recipe.mpp)
+    histogram = np.bincount((signal if tissue is None else signal[tissue]).ravel(), minlength=SIGNAL_MAX + 1)
+    fixed = view.to_count(settings.value) if settings.value is not None else None
+    threshold = find_threshold(histogram, settings, fixed_count=fixed)
+    mask = clean_foreground(foreground(signal, threshold, settings, mpp=recipe.mpp), settings, mpp=recipe.mpp)
+    heights = landscape(mask, signal, threshold, settings, mpp=recipe.mpp)
+    join = joining(settings, mpp=recipe.mpp)
+    basins = find_basins(heights, (0, height, 0, width), origin=0, stride=width, joining=join)
+    joiner = BasinJoiner(width_px=width, joining=join)
+    joiner.add(Window(0, height, 0, width), basins)
+    clusters = joiner.finish()
+    small, large = size_faults(clusters, settings, mpp=recipe.mpp)
+    kept = ~(small | large)
+    if tissue is not None:
+        kept &= tissue.ravel()[clusters.summit]
+    cells: Labels = number_cells(clusters, kept)[basins.labels]
+    return cells
