@@ -94,8 +94,8 @@ def test_gray_of_several_channels_is_the_named_one_or_the_first() -> None:
 def test_density_is_that_of_separate_stains() -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     recipe = _he_recipe(pixels)
-    # the other implementation takes transmission in 0..1; ours counts (level + 1) / (background + 1), so that level 0 is
-    # finite. Fed with that, and turned from natural to decadic logarithms, the two are the same formula
+    # the other implementation takes transmission in 0..1; ours is (level + 1) / (background + 1), so that level 0 is
+    # finite. Fed with that, and with logarithms to base 10 in place of base 1e-6, the two are the same formula
     transmission = (pixels + 1.0) / 256.0
     theirs = separate_stains(transmission, np.linalg.inv(np.array(recipe.stain_matrix))) * (
         -np.log(1e-6) / np.log(10.0)
