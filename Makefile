@@ -51,8 +51,10 @@ clean: ## remove what the demo and the tools made; .venv and results of your own
 
 .venv/installed-run: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	$(BIN)/cellseg warm-up
 	@touch $@
 
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/cellseg warm-up
 	@touch $@ .venv/installed-run

@@ -72,7 +72,7 @@ class ThresholdSettings(Settings):
     """how the threshold is found, once for the slide; fixed takes `value`; local compares with the mean of a block."""
     value: float | None = None
     """fixed only: gray levels (or OD for a stain); darker is a cell (`foreground: bright`: brighter is)."""
-    factor: float = Field(default=1.0, ge=0, le=10)
+    factor: float = Field(default=0.85, ge=0, le=10)
     """where the threshold lies between the background's mean (0) and what the method found (1); over 1 takes less (not for fixed, local)."""
     multiotsu_classes: int = Field(default=3, ge=2, le=5)
     """multiotsu only: number of classes the histogram is cut into."""
@@ -87,12 +87,12 @@ class ThresholdSettings(Settings):
     min_contrast: float = Field(default=2.8, ge=0)
     """standard deviations of the background; a slide whose two sides of the threshold lie closer has no cells (0: always some)."""
     channel: str = "auto"
-    """auto (hematoxylin for he and hdab, gray for others, the only or first channel for fluorescence), gray, a stain or a channel name."""
+    """auto (hematoxylin for he and hdab, gray for others and for method fixed, the sheet's or first channel for fluorescence), gray, a stain or a channel name."""
     max_eosin_share: float = Field(default=0.4, ge=0, le=1)
     """fraction; he, channel auto: where the darkest tissue is more eosin than this, the stain vectors do not fit and gray is used."""
     foreground: Literal["auto", "dark", "bright"] = "auto"
     """auto: bright for fluorescence and stains' OD, dark for gray of the others."""
-    smooth_um: float = Field(default=0.25, ge=0, le=20)
+    smooth_um: float = Field(default=0.3, ge=0, le=20)
     """um; standard deviation of the Gaussian before the threshold; more joins fragments, less keeps fine outlines."""
     open_um: float = Field(default=0.5, ge=0, le=20)
     """um; radius of the opening that cuts thin bridges and drops specks; 0: none."""
@@ -108,10 +108,15 @@ class ThresholdSettings(Settings):
     """fraction of the cell's own depth that a neck must fall by; keeps large uneven cells whole."""
     max_radius_um: float = Field(default=16.0, gt=0, le=200)
     """um; depth is counted up to here; it sets the context that tiles read."""
-    min_area_um2: float = Field(default=6.0, ge=0)
+    min_area_um2: float = Field(default=8.0, ge=0)
     """um2; smaller pieces are not cells and get no label."""
-    max_area_um2: float = Field(default=4000.0, gt=0)
+    max_area_um2: float = Field(default=400.0, gt=0)
     """um2; larger pieces are not cells and get no label."""
+
+    @property
+    def signal_channel(self) -> str:
+        """`channel`, with `auto` made gray for method fixed: its value is a gray level."""
+        return "gray" if self.channel == "auto" and self.method == "fixed" else self.channel
 
     @model_validator(mode="after")
     def _check(self) -> ThresholdSettings:
@@ -130,16 +135,20 @@ def _at(location: tuple[str, ...], fault: ErrorDetails) -> InitErrorDetails:
 
 
 BY_STAIN: dict[Stain, dict[str, Any]] = {
-    "he": {"factor": 0.85, "smooth_um": 0.3, "min_area_um2": 8.0, "max_area_um2": 400.0},
-    "hdab": {"smooth_um": 0.5, "min_area_um2": 8.0, "max_area_um2": 400.0},
+    "hdab": {"factor": 1.0, "smooth_um": 0.5},
     "giemsa": {
         "channel": "green", "factor": 0.45, "smooth_um": 0.15, "open_um": 0.2, "max_hole_um": 6.0,
-        "min_hole_roundness": 0.4, "split_depth_um": 0.1, "split_depth_fraction": 0.03,
+        "min_hole_roundness": 0.4, "min_area_um2": 6.0, "split_depth_um": 0.1, "split_depth_fraction": 0.03,
     },
-    "fluorescence": {"split_depth_fraction": 0.05},
-    "brightfield": {"method": "multiotsu", "multiotsu_classes": 5},
+    "fluorescence": {
+        "factor": 1.0, "smooth_um": 0.25, "min_area_um2": 6.0, "max_area_um2": 4000.0, "split_depth_fraction": 0.05,
+    },
+    "brightfield": {
+        "method": "multiotsu", "multiotsu_classes": 5, "factor": 1.0, "smooth_um": 0.25, "min_area_um2": 6.0,
+        "max_area_um2": 4000.0,
+    },
 }  # fmt: skip
-"""Chosen on the training images of DSB2018 and on NuCLS and Chula RBC-12 fields: see docs/method.md."""
+"""Chosen on training images, see docs/method.md; `threshold` itself holds what suits H&E."""
 
 
 class SegmentationSettings(Settings):
@@ -149,7 +158,7 @@ class SegmentationSettings(Settings):
     """threshold: histogram threshold and watershed."""
     threshold: ThresholdSettings = ThresholdSettings()
     by_stain: dict[Stain, dict[str, Any]] = Field(default=BY_STAIN)
-    """per stain, the keys of `threshold` that differ from the above."""
+    """per stain, the keys of `threshold` that differ from the above and win over it; he takes what stands above."""
 
     @model_validator(mode="after")
     def _check(self) -> SegmentationSettings:
@@ -166,12 +175,20 @@ class SegmentationSettings(Settings):
     def for_stain(self, stain: Stain) -> ThresholdSettings:
         """The threshold settings in force for slides of `stain`.
 
+        Where `by_stain` was given it wins over `threshold`; where only keys of `threshold` were given, they win over the
+        defaults of `by_stain`.
+
         Raises
         ------
         pydantic.ValidationError
             If what `by_stain` says does not fit `ThresholdSettings`.
         """
-        return ThresholdSettings.model_validate(self.threshold.model_dump() | self.by_stain.get(stain, {}))
+        chosen = self.threshold.model_dump() | self.by_stain.get(stain, {})
+        if "by_stain" not in self.model_fields_set:
+            chosen |= self.threshold.model_dump(include=self.threshold.model_fields_set)
+            if chosen["method"] == "fixed" and "channel" not in self.threshold.model_fields_set:
+                chosen["channel"] = "auto"
+        return ThresholdSettings.model_validate(chosen)
 
 
 class MeasureSettings(Settings):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,6 +63,7 @@ def sample_name(image: Path, sample: str | None) -> str:
     return sample or image.name.split(".")[0]
 
 
+@contextmanager
 def recipe_of(
     image: Path,
     recipe: Path | None,
@@ -68,7 +72,7 @@ def recipe_of(
     mpp: float | None,
     channel: str | None,
     inputs: InputSettings,
-) -> tuple[Recipe, Path | None]:
+) -> Iterator[tuple[Recipe, Path | None]]:
     """The recipe to use and its tissue mask: read from `recipe`, or made on the spot from stain and mpp.
 
     Raises
@@ -83,14 +87,12 @@ def recipe_of(
             raise ConfigError("--recipe already holds stain, mpp and channel; give it alone or leave it out")
         folder = recipe if recipe.is_dir() else recipe.parent
         tissue = folder / "tissue.png"
-        return read_recipe(recipe), tissue if tissue.is_file() else None
+        yield read_recipe(recipe), tissue if tissue.is_file() else None
+        return
     if stain is None:
         raise ConfigError(f"give --recipe, or --stain ({', '.join(STAINS)}) and --mpp where the file has no pixel size")
-    import atexit
-    import shutil
-    import tempfile
 
-    folder = Path(tempfile.mkdtemp(prefix="cellseg-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    made = preprocess_slide(image, folder, stain=parse_stain(stain), mpp=mpp, channel=channel, inputs=inputs)
-    return made, folder / "tissue.png"
+    with tempfile.TemporaryDirectory(prefix="cellseg-") as name:
+        folder = Path(name)
+        made = preprocess_slide(image, folder, stain=parse_stain(stain), mpp=mpp, channel=channel, inputs=inputs)
+        yield made, folder / "tissue.png"

@@ -146,8 +146,16 @@ def demo(
     typer.echo(f"{write_demo(folder)}: the demo's sample sheet")
 
 
+def warm_up() -> None:
+    """Compile the loops once after installing (about half a minute); otherwise the first run does."""
+    from cellseg.stages.warm_up import warm_up as warm
+
+    with show_progress("warm-up") as progress:
+        warm(progress=progress)
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    for command in (init, info, config, columns, schema, simulate, demo):
+    for command in (init, info, config, columns, schema, simulate, demo, warm_up):
         app.command()(command)
     app.command("check-inputs", hidden=True)(check_inputs)

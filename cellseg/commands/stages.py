@@ -99,8 +99,8 @@ def segment(
         from cellseg.stages.segment import segment_slide
 
         chosen, reading = read_segmentation(settings, method), read_settings(InputSettings, inputs)
-        made, tissue = recipe_of(image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading)
-        with show_progress("segment") as progress:
+        made_or_read = recipe_of(image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading)
+        with made_or_read as (made, tissue), show_progress("segment") as progress:
             record = segment_slide(
                 image, out, recipe=made, tissue=tissue, settings=chosen, inputs=reading,
                 tile_px=tile_px, workers=workers, progress=progress,
@@ -143,8 +143,8 @@ def measure(
         from cellseg.stages.measure import measure_cells
 
         chosen, reading = read_settings(MeasureSettings, settings), read_settings(InputSettings, inputs)
-        made, _ = recipe_of(image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading)
-        with show_progress("measure") as progress:
+        made_or_read = recipe_of(image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading)
+        with made_or_read as (made, _), show_progress("measure") as progress:
             n_cells = measure_cells(
                 image, labels, out, recipe=made, settings=chosen, sample=sample_name(image, sample), tile_px=tile_px,
                 workers=workers, max_decoded_mpx=reading.max_decoded_mpx, progress=progress,

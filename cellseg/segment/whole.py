@@ -40,7 +40,9 @@ def segment_pixels(
         If the settings name a channel that the recipe does not have.
     """
     height, width = pixels.shape[:2]
-    view = segmentation_signal(recipe, settings.channel, settings.foreground, max_eosin_share=settings.max_eosin_share)
+    view = segmentation_signal(
+        recipe, settings.signal_channel, settings.foreground, max_eosin_share=settings.max_eosin_share
+    )
     signal = smooth_signal(view.plane.render(pixels), settings.smooth_um / recipe.mpp)
     histogram = np.bincount((signal if tissue is None else signal[tissue]).ravel(), minlength=SIGNAL_MAX + 1)
     fixed = view.to_count(settings.value) if settings.value is not None else None

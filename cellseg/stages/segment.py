@@ -92,7 +92,9 @@ def segment_slide(
     )
     with open_slide(image, max_decoded_mpx=(inputs or InputSettings()).max_decoded_mpx) as slide:
         _check_same(slide, recipe)
-        signal = segmentation_signal(recipe, chosen.channel, chosen.foreground, max_eosin_share=chosen.max_eosin_share)
+        signal = segmentation_signal(
+            recipe, chosen.signal_channel, chosen.foreground, max_eosin_share=chosen.max_eosin_share
+        )
         fixed: int | None = None
         if chosen.method == "fixed" and chosen.value is not None:
             signal, fixed = signal.part_at(chosen.value)

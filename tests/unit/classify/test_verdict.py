@@ -53,7 +53,7 @@ class TestExclude:
         verdict = judge(table, rules=[AREA_RULE])
         assert verdict["status"] == ["excluded", "healthy", "healthy"]
         assert verdict["reasons"][0] == (
-            "cut by the image border; area_um2 9.1 under 15 (too small to judge); "
+            "cut by the image border; area_um2 9.1 under 10 (too small to judge); "
             "out of focus: edge_sharpness_per_um 0.02 under 30 % of the slide's median 0.11"
         )
         assert verdict["n_reasons"] == [3, 0, 0]

@@ -1,0 +1,25 @@
+"""The compiled loops made ready: the whole chain once on a small simulated slide. Floor 6."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from cellseg.config import Config
+from cellseg.stages.analyze import Acquisition, analyze_images
+from cellseg.stages.simulate import simulate_sample
+from cellseg.types import Progress, silent
+
+_SIZE_PX = 256
+
+
+def warm_up(*, progress: Progress = silent) -> None:
+    """Compile every loop of the chain for 8-bit colour and keep the result; without it, the first run does so.
+
+    Other pixel types are compiled when they are first met, which takes a few seconds.
+    """
+    with tempfile.TemporaryDirectory(prefix="cellseg-") as folder:
+        made = simulate_sample(Path(folder), "small", kind="healthy", seed=0, size_px=_SIZE_PX)
+        analyze_images(
+            [made.image], Path(folder) / "out", acquisition=Acquisition("he"), config=Config(), progress=progress
+        )
