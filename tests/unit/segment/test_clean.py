@@ -12,7 +12,7 @@ from cellseg.segment.basins import squared_distance
 from cellseg.segment.clean import DEPTH_STEPS, clean_foreground, context_px, fill_holes, joining, landscape, open_mask
 from cellseg.segment.threshold import Threshold
 
-THRESHOLD = Threshold(1000.0, 200.0, 5.0, True)
+THRESHOLD = Threshold(1000.0, 200.0, 5.0, found=True)
 
 
 def _drawn(text: str) -> np.ndarray:

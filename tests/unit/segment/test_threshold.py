@@ -144,7 +144,7 @@ def test_factor_moves_the_threshold_from_the_background() -> None:
 
 def test_foreground_is_what_is_greater() -> None:
     signal = np.array([[10, 11, 12]], np.uint16)
-    mask = foreground(signal, Threshold(11.0, 0.0, 5.0, True), ThresholdSettings(), mpp=1.0)
+    mask = foreground(signal, Threshold(11.0, 0.0, 5.0, found=True), ThresholdSettings(), mpp=1.0)
     assert mask.dtype == np.uint8
     assert mask.tolist() == [[0, 0, 1]]
 
@@ -153,7 +153,7 @@ def test_local_by_a_plain_second_implementation() -> None:
     rng = np.random.default_rng(3)
     signal = rng.integers(0, 4096, (30, 34)).astype(np.uint16)
     settings = ThresholdSettings(method="local", block_um=8.0, local_offset=0.1, local_floor=0.4)
-    threshold = Threshold(2000.0, 500.0, 5.0, True)
+    threshold = Threshold(2000.0, 500.0, 5.0, found=True)
     padded = np.pad(signal.astype(int), 4, mode="reflect")
     expected = np.zeros(signal.shape, bool)
     for y, x in np.ndindex(signal.shape):
