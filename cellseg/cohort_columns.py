@@ -39,6 +39,7 @@ SUMMARY_COLUMNS: tuple[Column, ...] = (
     _c("n_abnormal", "int64", "", "cells judged abnormal", "", "", 0),
     _c("n_uncertain", "int64", "", "cells left open", "", "", 0),
     _c("n_excluded", "int64", "", "cells not judged", "", "", 0),
+    _c("judged_by", "string", "", "reference (with rules, if there are any), rules alone, or nothing: no reference, no rule"),
     _c("share_abnormal", "float64", "1", "share of abnormal cells among the decided; NaN when none is", "n_abnormal / (n_healthy + n_abnormal)", "", 0, 1),
     _c("share_abnormal_low", "float64", "1", "lower end of its 95 % interval", _INTERVAL, _WILSON, 0, 1),
     _c("share_abnormal_high", "float64", "1", "upper end of its 95 % interval", _INTERVAL, _WILSON, 0, 1),

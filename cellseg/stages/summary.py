@@ -66,6 +66,7 @@ def summarize_sample(folder: Path, sample: Sample) -> dict[str, Any]:
     cells = folder / "cells.parquet"
     counts, kept = _read_status(cells)
     tissue_mm2 = float(quality["tissue_area_mm2"])
+    medians = _medians(cells, kept)
     return {
         "sample": sample.sample,
         "patient": sample.patient or "",
@@ -74,12 +75,22 @@ def summarize_sample(folder: Path, sample: Sample) -> dict[str, Any]:
         "mpp": float(recipe["mpp"]),
         "n_cells": kept.size,
         **{f"n_{name}": counts[name] for name in STATUSES},
+        "judged_by": _judged_by(counts, scored=not np.isnan(medians["median_abnormal_score"])),
         **share_abnormal(counts["healthy"], counts["abnormal"]),
         "share_uncertain": _ratio(counts["uncertain"], kept.size - counts["excluded"]),
         "tissue_area_mm2": round(tissue_mm2, _DECIMALS),
         "cells_per_mm2": _ratio(kept.size, tissue_mm2),
-        **_medians(cells, kept),
+        **medians,
     }
+
+
+def _judged_by(counts: Counter[str], *, scored: bool) -> str:
+    """What the verdicts rest on; empty where no cell was judged."""
+    if sum(counts.values()) == counts["excluded"]:
+        return ""
+    if scored:
+        return "reference"
+    return "rules" if counts["healthy"] + counts["abnormal"] else "nothing"
 
 
 def share_abnormal(n_healthy: int, n_abnormal: int) -> dict[str, float]:

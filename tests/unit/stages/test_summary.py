@@ -59,7 +59,7 @@ def results(tmp_path):
 
 
 def test_counts_shares_density_and_medians_by_hand(tmp_path, results):
-    areas = np.array([10.0, 50, 60, 70, 80, 150, 160, 55, 65, 75])
+    areas = np.array([9.0, 50, 60, 70, 80, 150, 160, 55, 65, 75])
     border = np.zeros(10, bool)
     border[9] = True
     solidity = np.full(10, 0.9)
@@ -73,6 +73,7 @@ def test_counts_shares_density_and_medians_by_hand(tmp_path, results):
     assert float(row["share_abnormal"]) == pytest.approx(2 / 7, abs=1e-6)
     assert float(row["share_uncertain"]) == pytest.approx(1 / 8)
     assert float(row["cells_per_mm2"]) == 40.0
+    assert row["judged_by"] == "rules"
     assert float(row["median_area_um2"]) == 67.5  # of 50 55 60 65 70 80 150 160
     assert row["median_abnormal_score"] == ""
     assert (row["sample"], row["patient"], row["group"], row["stain"], float(row["mpp"])) == (
