@@ -110,7 +110,7 @@ class ThresholdSettings(Settings):
     """um; depth is counted up to here; it sets the context that tiles read."""
     min_area_um2: float = Field(default=8.0, ge=0)
     """um2; smaller pieces are not cells and get no label."""
-    max_area_um2: float = Field(default=400.0, gt=0)
+    max_area_um2: float = Field(default=1000.0, gt=0)
     """um2; larger pieces are not cells and get no label."""
 
     @property

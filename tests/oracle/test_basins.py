@@ -1,10 +1,10 @@
 """Basins against morphology: as many cells as h-maxima, one in each, and outlines of a plain watershed.
 
 A basin stays a cell when its summit rises by at least `depth` over its highest pass. scikit-image's h-maxima are the
-summits that rise by at least h too, so the two agree at h = depth, except where summits of equal height meet: those are
-one cell here, and one h-maximum each there. Hence landscapes without ties are counted with `h_maxima` itself, and
-landscapes with ties by its textbook form, the regional maxima of the reconstruction from `image - (h - 1)`: on integers,
-a rise of less than h is one of h - 1 at the most.
+summits that rise by at least h too, so the two agree at h = depth, except where summits of equal height meet: those
+are one cell here, and one h-maximum each there. Hence landscapes without ties are counted with `h_maxima` itself, and
+landscapes with ties by its textbook form, the regional maxima of the reconstruction from `image - (h - 1)`: on
+integers, a rise of less than h is one of h - 1 at the most.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def test_pairs_are_parted_like_a_watershed_from_the_same_markers(gap_px: float) 
     mask = truth > 0
     height = np.round(np.sqrt(squared_distance(mask, 40)) * DEPTH_STEPS).astype(np.uint16)
     labels = cells_of(height, Joining(20, 0))
-    markers, n = _components(h_maxima(height.astype(np.int32), 20, footprint=EIGHT))
+    markers, _ = _components(h_maxima(height.astype(np.int32), 20, footprint=EIGHT))
     theirs = watershed(-height.astype(np.int32), markers, mask=mask, connectivity=2)
     assert labels.max() == truth.max()
     for other in (truth, theirs):
