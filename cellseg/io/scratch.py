@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple, Self
 
@@ -70,6 +71,7 @@ class ClusterScratch:
         for window, data in pieces:
             try:
                 self._file.write(data)
+                self._file.flush()  # a full disk is met here rather than when the buffer happens to be emptied
             except OSError as error:
                 raise self._fault(error) from error
             self._strips.setdefault(window.y0 // self._strip, []).append(
@@ -106,4 +108,6 @@ class ClusterScratch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        # after a fault, closing tries once more to write what did not fit; nobody needs it
+        with suppress(OSError):
+            self._file.close()
