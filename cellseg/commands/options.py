@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 ImageArgument = Annotated[Path, typer.Argument(metavar="IMAGE", help="PNG, JPEG, TIFF, OME-TIFF or SVS.")]
 OutFile = Annotated[Path, typer.Option("-o", "--out", help="File to write.")]
 OutFolder = Annotated[Path, typer.Option("-o", "--out", help="Folder to write into.")]
-StainOption = Annotated[str | None, typer.Option("--stain", help=f"How the slide is stained: {', '.join(STAINS)}.")]
+StainOption = Annotated[
+    str | None, typer.Option("--stain", help=f"How the slide is stained: {', '.join(STAINS)}; default he.")
+]
 MppOption = Annotated[float | None, typer.Option("--mpp", help="Microns per pixel; wins over the file's own figure.")]
 ChannelOption = Annotated[str | None, typer.Option("--channel", help="Channel that shows the cells, by its name.")]
 RecipeOption = Annotated[
@@ -78,7 +80,7 @@ def recipe_of(
     Raises
     ------
     ConfigError
-        If both or neither are given.
+        If both are given.
     """
     from cellseg.stages.preprocess import preprocess_slide, read_recipe
 
@@ -89,10 +91,10 @@ def recipe_of(
         tissue = folder / "tissue.png"
         yield read_recipe(recipe), tissue if tissue.is_file() else None
         return
-    if stain is None:
-        raise ConfigError(f"give --recipe, or --stain ({', '.join(STAINS)}) and --mpp where the file has no pixel size")
 
     with tempfile.TemporaryDirectory(prefix="cellseg-") as name:
         folder = Path(name)
-        made = preprocess_slide(image, folder, stain=parse_stain(stain), mpp=mpp, channel=channel, inputs=inputs)
+        made = preprocess_slide(
+            image, folder, stain=parse_stain(stain or "he"), mpp=mpp, channel=channel, inputs=inputs
+        )
         yield made, folder / "tissue.png"
