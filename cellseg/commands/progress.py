@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 from cellseg.types import Progress
 
-_LINES = 10
+_SECONDS = 5.0
 
 
 @contextmanager
 def show_progress(label: str) -> Iterator[Progress]:
-    """A progress callback: a bar with the time left in a terminal, elsewhere a line each tenth of the work."""
+    """A progress callback: a bar with the time left in a terminal, elsewhere a line every 5 s."""
     if not sys.stderr.isatty():
         yield _lines(label)
         return
@@ -32,14 +32,14 @@ def show_progress(label: str) -> Iterator[Progress]:
 
 def _lines(label: str) -> Progress:
     start = time.monotonic()
-    shown = 0
+    last = start
 
     def advance(done: int, total: int) -> None:
-        nonlocal shown
-        tenth = done * _LINES // max(total, 1)
-        if total >= _LINES and tenth > shown:
-            shown = tenth
-            sys.stderr.write(f"{label}: {done} of {total} tiles, {time.monotonic() - start:.1f} s\n")
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _SECONDS:
+            last = now
+            sys.stderr.write(f"{label}: {done} of {total}, {now - start:.0f} s\n")
             sys.stderr.flush()
 
     return advance
