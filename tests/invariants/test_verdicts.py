@@ -78,7 +78,8 @@ def test_units(healthy, cells):
         )
         for table in (healthy, cells)
     ]
-    settings = SETTINGS.model_copy(update={"exclude": SETTINGS.exclude.model_copy(update={"min_area_um2": 15_000.0})})
+    bound = {"min_area_um2": SETTINGS.exclude.min_area_um2 * 1000.0}
+    settings = SETTINGS.model_copy(update={"exclude": SETTINGS.exclude.model_copy(update=bound)})
     ours = judge(cells, fit(healthy))
     theirs = judge(scaled[1], fit(scaled[0]), settings)
     assert theirs["status"].to_pylist() == ours["status"].to_pylist()

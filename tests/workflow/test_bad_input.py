@@ -131,7 +131,6 @@ SEGMENT = ("segment", "good.tif", "-o", "{out}/labels.ome.tif")
 MEASURE = ("measure", "good.tif")
 REFUSED = {
     "no pixel size": ((*SEGMENT, "--stain", "he"), ["good.tif", "no pixel size", "--mpp"]),
-    "no stain": ((*SEGMENT, "--mpp", "0.5"), ["--stain", "--recipe"]),
     "wrong stain": ((*SEGMENT, "--stain", "purple", "--mpp", "0.5"), ["purple", "he, hdab, giemsa"]),
     "impossible mpp": ((*SEGMENT, "--stain", "he", "--mpp", "-1"), ["mpp -1"]),
     "mpp not a number": ((*SEGMENT, "--stain", "he", "--mpp", "nan"), ["mpp nan"]),
