@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from cellseg.config import Config, InputSettings, SegmentationSettings, ThresholdSettings
+from cellseg.config import Config, InputSettings, PreprocessSettings, SegmentationSettings, ThresholdSettings
 from cellseg.io.labels import open_labels
 from cellseg.preprocess.recipe import Recipe
 from cellseg.segment.basins import Joining, find_basins
@@ -192,14 +192,18 @@ def test_more_cells_than_16_bits_hold(tmp_path: Path) -> None:
     assert np.array_equal(labels[1::3, 1::3], labels[::3, ::3])
 
 
-def test_preprocessing_gives_the_same_bytes_for_every_cut(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stain_method", ["ruifrok", "macenko"])
+def test_preprocessing_gives_the_same_bytes_for_every_cut(stain_method: str, tmp_path: Path) -> None:
     pixels = he_field(shape=(290, 310), seed=1).pixels
     pixels[:, 200:] = 243  # glass
     image = _write(tmp_path / "a.tif", pixels)
     written = []
     for tile_px, workers in CUTS:
         out = tmp_path / f"{tile_px}_{workers}"
-        preprocess_slide(image, out, stain="he", mpp=MPP, tile_px=tile_px, workers=workers)
+        # a low bound, so that there is enough to estimate from
+        chosen = PreprocessSettings(stain_method=stain_method, macenko_min_od=0.01)
+        recipe = preprocess_slide(image, out, stain="he", mpp=MPP, settings=chosen, tile_px=tile_px, workers=workers)
+        assert not any("Macenko" in note for note in recipe.notes)
         written.append({path.name: path.read_bytes() for path in out.iterdir()})
     assert set(written[0]) == {"recipe.json", "quality.json", "tissue.png", "thumbnail.png"}
     for other in written[1:]:
