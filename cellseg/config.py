@@ -85,7 +85,7 @@ class ThresholdSettings(Settings):
     local_floor: float = Field(default=0.5, ge=0, le=2)
     """fraction of the way from background to Otsu threshold; local only: what is fainter is never a cell."""
     min_contrast: float = Field(default=2.8, ge=0)
-    """standard deviations of the background; a slide whose two sides of the threshold lie closer has no cells (0: always some)."""
+    """standard deviations of the background; a slide whose two sides of the threshold lie closer, and within 10 times the noise between neighbouring pixels, has no cells (0: always some)."""
     channel: str = "auto"
     """auto (hematoxylin for he and hdab, gray for others and for method fixed, the sheet's or first channel for fluorescence), gray, a stain or a channel name."""
     max_eosin_share: float = Field(default=0.4, ge=0, le=1)

@@ -11,7 +11,7 @@ from cellseg.preprocess.recipe import Recipe
 from cellseg.segment.basins import find_basins
 from cellseg.segment.clean import clean_foreground, joining, landscape, size_faults
 from cellseg.segment.seam import BasinJoiner, number_cells
-from cellseg.segment.threshold import find_threshold, foreground, smooth_signal
+from cellseg.segment.threshold import count_steps, find_threshold, foreground, smooth_signal
 from cellseg.types import Labels, Pixels, Window
 
 
@@ -43,10 +43,14 @@ def segment_pixels(
     view = segmentation_signal(
         recipe, settings.signal_channel, settings.foreground, max_eosin_share=settings.max_eosin_share
     )
-    signal = smooth_signal(view.plane.render(pixels), settings.smooth_um / recipe.mpp)
-    histogram = np.bincount((signal if tissue is None else signal[tissue]).ravel(), minlength=SIGNAL_MAX + 1)
-    fixed = view.to_count(settings.value) if settings.value is not None else None
-    threshold = find_threshold(histogram, settings, fixed_count=fixed)
+    fixed: int | None = None
+    if settings.method == "fixed" and settings.value is not None:
+        view, fixed = view.part_at(settings.value)
+    raw = view.plane.render(pixels)
+    signal = smooth_signal(raw, settings.smooth_um / recipe.mpp)
+    chosen = np.ones((height, width), bool) if tissue is None else tissue
+    histogram = np.bincount(signal[chosen], minlength=SIGNAL_MAX + 1)
+    threshold = find_threshold(histogram, settings, fixed_count=fixed, steps=count_steps(raw, chosen, 0, 0))
     mask = clean_foreground(foreground(signal, threshold, settings, mpp=recipe.mpp), settings, mpp=recipe.mpp)
     heights = landscape(mask, signal, threshold, settings, mpp=recipe.mpp)
     join = joining(settings, mpp=recipe.mpp)
@@ -55,8 +59,6 @@ def segment_pixels(
     joiner.add(Window(0, height, 0, width), basins)
     clusters = joiner.finish()
     small, large = size_faults(clusters, settings, mpp=recipe.mpp)
-    kept = ~(small | large)
-    if tissue is not None:
-        kept &= tissue.ravel()[clusters.summit]
+    kept = ~(small | large) & chosen.ravel()[clusters.summit]
     cells: Labels = number_cells(clusters, kept)[basins.labels]
     return cells

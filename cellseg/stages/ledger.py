@@ -51,10 +51,17 @@ def judge_sample(results: Path, sample: Sample) -> LedgerRow:
     n_cells = sum(batch.num_rows for batch in read_batches(folder / "cells.parquet", ["cell_id"]))
     recipe = json.loads((folder / "preprocess/recipe.json").read_text(encoding="utf-8"))
     if recipe["assessable"]:
-        return LedgerRow(name, "done", "", "", n_cells, path)
+        return LedgerRow(name, "done", "", "" if n_cells else _why_empty(folder / "segment/labels.json"), n_cells, path)
     quality = json.loads((folder / "preprocess/quality.json").read_text(encoding="utf-8"))
     reason = "; ".join(quality["reasons"]) or "its quality does not allow a verdict"
     return LedgerRow(name, "unassessable", "preprocess", reason, n_cells, path)
+
+
+def _why_empty(record: Path) -> str:
+    """What the segmentation's record says of a slide without cells."""
+    if not json.loads(record.read_text(encoding="utf-8"))["contrast_enough"]:
+        return "no cells: nothing stands out from the background (min_contrast)"
+    return "no cells of the size asked for"
 
 
 def _last_words(log: Path) -> str:

@@ -23,7 +23,14 @@ from cellseg.preprocess.tissue_mask import TissueMask, whole_slide
 from cellseg.segment.basins import TileBasins, empty_basins, find_basins
 from cellseg.segment.clean import clean_foreground, context_px, joining, landscape, size_faults
 from cellseg.segment.seam import BasinJoiner, Clusters, number_cells
-from cellseg.segment.threshold import Threshold, find_threshold, foreground, smooth_signal, smoothing_reach_px
+from cellseg.segment.threshold import (
+    Threshold,
+    count_steps,
+    find_threshold,
+    foreground,
+    smooth_signal,
+    smoothing_reach_px,
+)
 from cellseg.stages.preprocess import read_tissue
 from cellseg.stream import map_tiles
 from cellseg.tiles import Tile, TileGrid
@@ -117,10 +124,10 @@ def _segment(job: _Job, labels: Path, *, tile_px: int, workers: int, progress: P
     recipe = job.recipe
     grid = TileGrid(recipe.height_px, recipe.width_px, tile_px, context_px(job.settings, recipe.mpp))
     total = 2 * len(grid)
-    histogram = np.zeros(SIGNAL_MAX + 1, np.int64)
+    counts = np.zeros((2, SIGNAL_MAX + 1), np.int64)
     if recipe.assessable:
-        histogram = _histogram(job, tile_px, workers, lambda done: progress(done, total))
-    threshold = find_threshold(histogram, job.settings, fixed_count=job.fixed_count)
+        counts = _count_signal(job, tile_px, workers, lambda done: progress(done, total))
+    threshold = find_threshold(counts[0], job.settings, fixed_count=job.fixed_count, steps=counts[1])
     if not recipe.assessable:
         threshold = replace(threshold, found=False)
     with ClusterScratch(labels.parent, width_px=recipe.width_px, strip_px=STRIP_PX) as scratch:
@@ -147,21 +154,23 @@ def _segment(job: _Job, labels: Path, *, tile_px: int, workers: int, progress: P
     }
 
 
-def _histogram(job: _Job, tile_px: int, workers: int, report: Callable[[int], None]) -> NDArray[np.int64]:
-    """Pixels of each signal count, over the tissue of the slide."""
-    grid = TileGrid(job.recipe.height_px, job.recipe.width_px, tile_px, smoothing_reach_px(job.sigma_px))
+def _count_signal(job: _Job, tile_px: int, workers: int, report: Callable[[int], None]) -> NDArray[np.int64]:
+    """Over the tissue, (2, 4096): pixels by count of the smoothed signal, neighbours by their step in the raw one."""
+    # one pixel at least: the last column of a core has its right neighbour in the next tile
+    reach = max(smoothing_reach_px(job.sigma_px), 1)
+    grid = TileGrid(job.recipe.height_px, job.recipe.width_px, tile_px, reach)
 
     def count(tile: Tile) -> NDArray[np.int64] | None:
         if not job.tissue.any_in(tile.core):
             return None
-        signal = smooth_signal(job.signal.plane.render(job.slide.read(tile.read)), job.sigma_px)
-        inside, tissue = signal[tile.core.inside(tile.read)], job.tissue.expand(tile.core)
-        counts: NDArray[np.int64] = count_levels(
-            np.ascontiguousarray(inside if tissue.all() else inside[tissue][None]), SIGNAL_MAX + 1
-        )
-        return counts
+        raw = job.signal.plane.render(job.slide.read(tile.read))
+        rows, columns = tile.core.inside(tile.read)
+        inside, tissue = smooth_signal(raw, job.sigma_px)[rows, columns], job.tissue.expand(tile.core)
+        levels = np.ascontiguousarray(inside if tissue.all() else inside[tissue][None])
+        steps = count_steps(raw, tissue, rows.start, columns.start)
+        return np.stack([count_levels(levels, SIGNAL_MAX + 1), steps])
 
-    total = np.zeros(SIGNAL_MAX + 1, np.int64)
+    total = np.zeros((2, SIGNAL_MAX + 1), np.int64)
     for done, part in enumerate(map_tiles(count, grid.tiles(), workers=workers), start=1):
         if part is not None:
             total += part

@@ -31,6 +31,7 @@ def finish(results, sample, table, *, assessable=True, reasons=()):
     slide = recipe(assessable=assessable)
     write_json(folder / "preprocess/recipe.json", slide.to_dict())
     write_json(folder / "preprocess/quality.json", {"tissue_area_mm2": 0.25, "reasons": list(reasons)})
+    write_json(folder / "segment/labels.json", {"contrast_enough": False})
     path = write_measured(folder / "measure/measurements.parquet", table)
     classify_cells(path, folder / "classify/verdicts.parquet", reference=None, recipe=slide, settings=SETTINGS)
     write_tables(path, folder / "classify/verdicts.parquet", folder)
@@ -116,6 +117,7 @@ def test_a_slide_without_cells_is_done(tmp_path, results):
     finish(results, "A", measured(0))
     (row,) = summarize_cohort(results, sheet_of(tmp_path, "A"))
     assert (row.outcome, row.n_cells) == ("done", 0)
+    assert "nothing stands out" in row.reason
     (summary,) = read_csv(results / "summary.csv")
     assert (summary["n_cells"], summary["share_abnormal"], summary["cells_per_mm2"]) == ("0", "", "0")
 
