@@ -135,7 +135,9 @@ def _at(location: tuple[str, ...], fault: ErrorDetails) -> InitErrorDetails:
 
 
 BY_STAIN: dict[Stain, dict[str, Any]] = {
-    "hdab": {"factor": 1.0, "smooth_um": 0.5},
+    "hdab": {
+        "method": "local", "block_um": 30.0, "local_offset": 0.3, "local_floor": 0.8, "smooth_um": 0.8, "open_um": 1.0,
+    },
     "giemsa": {
         "channel": "green", "factor": 0.45, "smooth_um": 0.15, "open_um": 0.2, "max_hole_um": 6.0,
         "min_hole_roundness": 0.4, "min_area_um2": 6.0, "split_depth_um": 0.1, "split_depth_fraction": 0.03,
