@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+import cv2
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -20,6 +22,7 @@ def map_tiles(function: Callable[[Item], Result], items: Iterable[Item], *, work
 
     The first error ends the run: what is not yet begun is cancelled and the error is raised where the results are read.
     """
+    cv2.setNumThreads(1)  # `workers` says how many cores are ours; OpenCV would take them all
     if workers <= 1:
         yield from map(function, items)
         return
