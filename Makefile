@@ -43,7 +43,7 @@ docs: .venv/installed-dev ## generate what is generated: config.yaml, schemas, d
 results/demo/samples.tsv: .venv/installed-run cellseg/simulate.py cellseg/stages/simulate.py cellseg/stages/demo.py
 	cellseg demo results/demo
 
-clean: ## remove what the demo and the tools made; .venv and results of your own stay
+clean: ## remove the demo's images and what the tools left; .venv and results stay
 	rm -rf results/demo .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 
 .venv/bin/python:

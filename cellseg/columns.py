@@ -1,6 +1,6 @@
 """The one truth about tables: every column's name, type, unit, range, meaning, formula and source. Floor 1.
 
-`docs/tables.md` and each run's `columns.json` are made from here; `check_columns` holds tables to it. Columns that exist
+`docs/tables.md` and each run's `columns.json` are made from here. Columns that exist
 once a channel or once a stain are written with a placeholder: `intensity_{channel}_mean`, `od_{stain}_mean`.
 """
 

@@ -1,18 +1,20 @@
 """The one truth about settings: what there is, its unit, its bounds and its default. Floor 1.
 
-`config.yaml`, the JSON schemas in `workflows/schemas` and the reference in the docs are generated from
+`config.yaml` and the JSON schemas in `workflows/schemas` are generated from
 these models and compared with them by a test. A model's docstring is its section's heading, the docstring under a
 field its comment in `config.yaml`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails
 
 from cellseg.types import STAINS, Stain, Status
+
+Level = Annotated[int, Field(ge=1, le=255)]
 
 
 class Settings(BaseModel):
@@ -46,15 +48,15 @@ class PreprocessSettings(Settings):
 
     stain_method: Literal["ruifrok", "macenko"] = "ruifrok"
     """ruifrok: published stain vectors; macenko: vectors estimated from the slide, for stains that drift."""
-    background_rgb: tuple[int, int, int] | None = None
+    background_rgb: tuple[Level, Level, Level] | None = None
     """gray levels of empty glass (8-bit scale); null estimates it from the slide, and takes white where no glass is seen."""
     macenko_min_od: float = Field(default=0.15, gt=0, lt=2)
     """OD; paler pixels are left out of the Macenko estimate."""
     macenko_percentile: float = Field(default=1.0, gt=0, lt=50)
     """percent; the extreme angles that Macenko takes as pure stains."""
     tissue_min_od: float = Field(default=0.02, ge=0, lt=2)
-    """OD over the background; a block with less mean optical density is empty glass (brightfield stains)."""
-    tissue_block_um: float = Field(default=16.0, gt=0)
+    """OD over the background; a block with less mean optical density is empty glass (he, hdab)."""
+    tissue_block_um: float = Field(default=16.0, gt=0, le=1000)
     """um; side of the blocks of the tissue mask; smaller ones follow the edge more closely."""
     low_percentile: float = Field(default=1.0, ge=0, lt=50)
     """percent; fluorescence: what lies under it is black."""
@@ -78,7 +80,7 @@ class ThresholdSettings(Settings):
     """multiotsu only: number of classes the histogram is cut into."""
     multiotsu_cut: int = Field(default=-1, ge=-1, le=3)
     """multiotsu only: which of the cuts, counted from the palest, parts cells from the rest; -1 is the strictest."""
-    block_um: float = Field(default=40.0, gt=0)
+    block_um: float = Field(default=40.0, gt=0, le=1000)
     """um; local only: side of the block whose mean a pixel is compared with; at least two cells wide."""
     local_offset: float = Field(default=0.2, ge=-2, le=2)
     """fraction of the way from background to Otsu threshold; local only: a cell must exceed its block's mean by this much."""
@@ -87,7 +89,7 @@ class ThresholdSettings(Settings):
     min_contrast: float = Field(default=2.8, ge=0)
     """standard deviations of the background; a slide whose two sides of the threshold lie closer, and within 10 times the noise between neighbouring pixels, has no cells (0: always some)."""
     channel: str = "auto"
-    """auto (hematoxylin for he and hdab, gray for others and for method fixed, the sheet's or first channel for fluorescence), gray, a stain or a channel name."""
+    """auto (hematoxylin for he and hdab, gray for others and for method fixed, the first channel for fluorescence), gray, a stain or a channel name; a channel in the sample sheet wins."""
     max_eosin_share: float = Field(default=0.4, ge=0, le=1)
     """fraction; he, channel auto: where the darkest tissue is more eosin than this, the stain vectors do not fit and gray is used."""
     foreground: Literal["auto", "dark", "bright"] = "auto"
@@ -162,6 +164,21 @@ class SegmentationSettings(Settings):
     by_stain: dict[Stain, dict[str, Any]] = Field(default=BY_STAIN)
     """per stain, the keys of `threshold` that differ from the above and win over it; he takes what stands above."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve(cls, values: Any) -> Any:  # noqa: ANN401 - whatever was given
+        """Where only keys of `threshold` are given, they win over the defaults of `by_stain`; written down, so it stays."""
+        if not isinstance(values, dict) or "by_stain" in values:
+            return values
+        threshold = values.get("threshold", {})
+        if isinstance(threshold, ThresholdSettings):
+            threshold = threshold.model_dump(include=threshold.model_fields_set)
+        given = set(threshold) if isinstance(threshold, dict) else set()
+        method = threshold.get("method") if isinstance(threshold, dict) else None
+        shadowed = given | ({"channel"} if method == "fixed" else set())
+        kept = {s: {k: v for k, v in keys.items() if k not in shadowed} for s, keys in BY_STAIN.items()}
+        return values | {"by_stain": kept}
+
     @model_validator(mode="after")
     def _check(self) -> SegmentationSettings:
         faults: list[InitErrorDetails] = []
@@ -177,20 +194,12 @@ class SegmentationSettings(Settings):
     def for_stain(self, stain: Stain) -> ThresholdSettings:
         """The threshold settings in force for slides of `stain`.
 
-        Where `by_stain` was given it wins over `threshold`; where only keys of `threshold` were given, they win over the
-        defaults of `by_stain`.
-
         Raises
         ------
         pydantic.ValidationError
             If what `by_stain` says does not fit `ThresholdSettings`.
         """
-        chosen = self.threshold.model_dump() | self.by_stain.get(stain, {})
-        if "by_stain" not in self.model_fields_set:
-            chosen |= self.threshold.model_dump(include=self.threshold.model_fields_set)
-            if chosen["method"] == "fixed" and "channel" not in self.threshold.model_fields_set:
-                chosen["channel"] = "auto"
-        return ThresholdSettings.model_validate(chosen)
+        return ThresholdSettings.model_validate(self.threshold.model_dump() | self.by_stain.get(stain, {}))
 
 
 class MeasureSettings(Settings):

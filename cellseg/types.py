@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cellseg.errors import ImageError, LabelError
+from cellseg.errors import LabelError
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 Labels = NDArray[np.uint32]
@@ -109,21 +109,6 @@ class Slide(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-
-
-def check_pixels(pixels: NDArray[Any], where: str) -> None:
-    """Refuse what is not (H, W, C) of uint8 or uint16.
-
-    Raises
-    ------
-    ImageError
-        With the shape and dtype found.
-    """
-    if pixels.ndim != 3 or pixels.dtype not in (np.uint8, np.uint16):
-        raise ImageError(
-            f"{where}: pixels of shape {pixels.shape} and type {pixels.dtype}; expected (height, width, channels) "
-            "of uint8 or uint16; convert the image to 8 or 16 bit"
-        )
 
 
 def check_labels(labels: NDArray[Any], where: str) -> None:

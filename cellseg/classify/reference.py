@@ -177,6 +177,8 @@ def fit_healthy(
     if not fault:
         columns = ((read_feature(name) - feature.median) / feature.mad for name, feature in features.items())
         cutoffs = _cutoffs(score_cells(columns, n_cells, score=settings.score, z_clip=settings.z_clip), settings)
+        if cutoffs[1] >= settings.z_clip:
+            fault = f"its cut-off reaches z_clip {settings.z_clip:g}: raise z_clip, or take score rms"
     return ReferenceFit(stain, n_cells, features, dropped, settings.score, settings.z_clip, *cutoffs, fault)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from cellseg.errors import CellsegError
 
 
-def run_stage(
+def contain_faults(
     action: Callable[[], object],
     *,
     stage: str,

@@ -62,7 +62,7 @@ def parse_stain(name: str) -> Stain:
 
 def sample_name(image: Path, sample: str | None) -> str:
     """The name given, or the file's without its endings."""
-    return sample or image.name.split(".")[0]
+    return sample or image.stem.removesuffix(".ome")
 
 
 @contextmanager
@@ -74,6 +74,8 @@ def recipe_of(
     mpp: float | None,
     channel: str | None,
     inputs: InputSettings,
+    tile_px: int,
+    workers: int,
 ) -> Iterator[tuple[Recipe, Path | None]]:
     """The recipe to use and its tissue mask: read from `recipe`, or made on the spot from stain and mpp.
 
@@ -95,6 +97,7 @@ def recipe_of(
     with tempfile.TemporaryDirectory(prefix="cellseg-") as name:
         folder = Path(name)
         made = preprocess_slide(
-            image, folder, stain=parse_stain(stain or "he"), mpp=mpp, channel=channel, inputs=inputs
-        )
+            image, folder, stain=parse_stain(stain or "he"), mpp=mpp, channel=channel, inputs=inputs,
+            tile_px=tile_px, workers=workers,
+        )  # fmt: skip
         yield made, folder / "tissue.png"

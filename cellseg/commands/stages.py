@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cellseg.commands.contain import run_stage
+from cellseg.commands.contain import contain_faults
 from cellseg.commands.options import (
     ChannelOption,
     ImageArgument,
@@ -66,7 +66,7 @@ def preprocess(
                 tile_px=tile_px, workers=workers, progress=progress,
             )  # fmt: skip
 
-    run_stage(
+    contain_faults(
         act, stage="preprocess", sample=sample_name(image, sample), inputs=[],
         outputs=[out / Path(name).name for name in STAGE_OUTPUTS["preprocess"]], placeholder=placeholder,
     )  # fmt: skip
@@ -99,7 +99,9 @@ def segment(
         from cellseg.stages.segment import segment_slide
 
         chosen, reading = read_segmentation(settings, method), read_settings(InputSettings, inputs)
-        made_or_read = recipe_of(image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading)
+        made_or_read = recipe_of(
+            image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading, tile_px=tile_px, workers=workers
+        )
         with made_or_read as (made, tissue), show_progress("segment") as progress:
             record = segment_slide(
                 image, out, recipe=made, tissue=tissue, settings=chosen, inputs=reading,
@@ -110,7 +112,7 @@ def segment(
             f"({record['channel']}, {record['threshold_unit']})"
         )
 
-    run_stage(
+    contain_faults(
         act, stage="segment", sample=sample_name(image, sample), inputs=_files(recipe),
         outputs=[out, record_path(out)], placeholder=placeholder,
     )  # fmt: skip
@@ -143,7 +145,9 @@ def measure(
         from cellseg.stages.measure import measure_cells
 
         chosen, reading = read_settings(MeasureSettings, settings), read_settings(InputSettings, inputs)
-        made_or_read = recipe_of(image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading)
+        made_or_read = recipe_of(
+            image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading, tile_px=tile_px, workers=workers
+        )
         with made_or_read as (made, _), show_progress("measure") as progress:
             n_cells = measure_cells(
                 image, labels, out, recipe=made, settings=chosen, sample=sample_name(image, sample), tile_px=tile_px,
@@ -151,7 +155,7 @@ def measure(
             )  # fmt: skip
         typer.echo(f"{out}: {n_cells} cells")
 
-    run_stage(
+    contain_faults(
         act, stage="measure", sample=sample_name(image, sample), inputs=[labels, *_files(recipe)],
         outputs=[out], placeholder=placeholder,
     )  # fmt: skip
@@ -172,6 +176,8 @@ def reference(
 
     fit = fit_reference(measurements, out, stain=parse_stain(stain), settings=read_settings(ClassifySettings, settings))
     typer.echo(f"{out}: {fit.n_cells} healthy cells, {len(fit.features)} features")
+    for name, why in fit.left_out.items():
+        typer.echo(f"left out: {name}, {why}")
 
 
 def classify(
@@ -197,7 +203,7 @@ def classify(
         )  # fmt: skip
         typer.echo(f"{out}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
 
-    run_stage(
+    contain_faults(
         act, stage="classify", sample=sample or measurements.stem, inputs=[measurements, *_files(recipe)],
         outputs=[out], placeholder=placeholder,
     )  # fmt: skip
@@ -217,7 +223,7 @@ def tables(
 
         write_tables(measurements, verdicts, out)
 
-    run_stage(
+    contain_faults(
         act, stage="tables", sample=sample or out.name, inputs=[measurements, verdicts],
         outputs=[out / name for name in STAGE_OUTPUTS["tables"]], placeholder=placeholder,
     )  # fmt: skip
@@ -251,7 +257,7 @@ def overlay(
             max_decoded_mpx=read_settings(InputSettings, inputs).max_decoded_mpx,
         )  # fmt: skip
 
-    run_stage(
+    contain_faults(
         act, stage="overlay", sample=sample or sample_name(image, sample), inputs=[labels, cells, *_files(recipe)],
         outputs=[out / name for name in STAGE_OUTPUTS["overlay"]], placeholder=placeholder,
     )  # fmt: skip
@@ -296,13 +302,17 @@ def analyze(
     """Run the whole chain on a few images, one after the other; one that fails does not stop the rest."""
     from cellseg.io.settings import read_config
     from cellseg.stages.analyze import Acquisition, analyze_images
+    from cellseg.stages.inputs import name_faults
 
     if mpp is not None and mpp <= 0:
         raise ConfigError(f"--mpp {mpp:g}: microns per pixel are greater than 0")
+    settings = read_config(config)
+    if faults := name_faults(settings):
+        raise ConfigError("; ".join(faults))
     with show_progress("analyze") as progress:
         failed = analyze_images(
             images, out, acquisition=Acquisition(parse_stain(stain), mpp, channel), reference=reference,
-            config=read_config(config), workers=workers, progress=progress,
+            config=settings, workers=workers, progress=progress,
         )  # fmt: skip
     typer.echo(f"{out}: {len(images) - len(failed)} of {len(images)} images done; see slides.tsv and summary.csv there")
     _tell_failures(failed)

@@ -146,6 +146,8 @@ class LabelImage:
 
     def _open_png(self, max_decoded_mpx: float) -> None:
         header = read_header(self.path)
+        if header.n_bits < 8:
+            self._refuse(f"a PNG of {header.n_bits} bits a pixel, whose values readers stretch to 8")
         if header.kind != "PNG" or header.n_colors != 1:
             self._refuse(
                 f"a {header.kind} of {header.n_colors} colours" + (" (lossy)" if header.kind == "JPEG" else "")

@@ -25,13 +25,14 @@ _CURE_TRUNCATED = "the file is incomplete; copy or export it again"
 
 @dataclass(frozen=True)
 class RasterHeader:
-    """What a PNG or JPEG says before its pixels; `n_colors` is 1 (gray) or 3, `pixel_size` None where it says none."""
+    """What a PNG or JPEG says before its pixels; 1 (gray) or 3 `n_colors`, `bits` as decoded and `n_bits` as stored."""
 
     kind: str
     height: int
     width: int
     n_colors: int
     bits: int
+    n_bits: int
     pixel_size: PixelSize | None
 
 
@@ -92,7 +93,7 @@ def _png_header(file: BinaryIO, path: Path) -> RasterHeader:
         raise ImageError(f"{path}: PNG without a header; {_CURE_TRUNCATED}")
     width, height, bits, color = struct.unpack(">IIBB", header[:10])
     pixel_size = pixel_size_of_density(density[0], density[1], "PNG pHYs", path) if density else None
-    return RasterHeader("PNG", height, width, 3 if color in (2, 3, 6) else 1, 16 if bits == 16 else 8, pixel_size)
+    return RasterHeader("PNG", height, width, 3 if color in (2, 3, 6) else 1, 16 if bits == 16 else 8, bits, pixel_size)
 
 
 def _jpeg_header(data: bytes, path: Path) -> RasterHeader:
@@ -105,7 +106,7 @@ def _jpeg_header(data: bytes, path: Path) -> RasterHeader:
             f"{path}: JPEG of {components} components of {bits} bit; expected 8-bit gray or RGB (CMYK is for print); "
             "save it as RGB"
         )
-    return RasterHeader("JPEG", height, width, components, bits, _jfif_pixel_size(data, path))
+    return RasterHeader("JPEG", height, width, components, bits, bits, _jfif_pixel_size(data, path))
 
 
 def _jfif_pixel_size(data: bytes, path: Path) -> PixelSize | None:

@@ -56,8 +56,9 @@ class SegmentCache:
 
     def _keep(self, key: tuple[int, int], segment: NDArray[Any]) -> None:
         with self._lock:
+            before = self._held.pop(key, None)
             self._held[key] = segment
-            self.held_bytes += segment.nbytes
+            self.held_bytes += segment.nbytes - (0 if before is None else before.nbytes)
             self._gates.pop(key, None)
             while self.held_bytes > self._limit_bytes and len(self._held) > 1:
                 self.held_bytes -= self._held.popitem(last=False)[1].nbytes

@@ -103,7 +103,6 @@ WINDOW_FAMILIES: dict[str, Callable[[CellWindow], Values]] = {
     "focus": _focus,
 }
 SLIDE_FAMILIES: dict[str, Callable[[Cells, Recipe, MeasureSettings], Values]] = {"neighborhood": _neighborhood}
-FAMILIES: tuple[str, ...] = (*WINDOW_FAMILIES, *SLIDE_FAMILIES)
 
 
 def channel_planes(recipe: Recipe) -> tuple[str, ...]:

@@ -175,9 +175,11 @@ def segmentation_signal(recipe: Recipe, channel: str, foreground: str, *, max_eo
     ConfigError
         If the slide has no such channel or stain, or a stain is asked for with dark foreground.
     """
-    if channel == "auto":
+    if recipe.channel:
+        channel = recipe.channel
+    elif channel == "auto":
         separable = recipe.stain in ("he", "hdab") and recipe.dark_eosin_share <= max_eosin_share
-        channel = recipe.channel or ("hematoxylin" if separable else "gray")
+        channel = "hematoxylin" if separable else "gray"
     if channel != "gray" and channel not in recipe.channel_names:
         if foreground == "dark":
             raise ConfigError(f"channel {channel!r} with foreground dark: cells have more stain, not less; use auto")

@@ -29,6 +29,11 @@ class TissueMask:
         """Whether pixels of the slide lie in tissue."""
         return self.blocks[y // self.block_px, x // self.block_px]
 
+    def grown(self, n_blocks: int) -> TissueMask:
+        """The mask with `n_blocks` more blocks on every side."""
+        size = 2 * n_blocks + 1
+        return TissueMask(cv2.dilate(self.blocks.astype(np.uint8), np.ones((size, size), np.uint8)) > 0, self.block_px)
+
     def expand(self, window: Window) -> NDArray[np.bool_]:
         """The mask (h, w) bool of a window, pixel by pixel."""
         rows = np.arange(window.y0, window.y1) // self.block_px

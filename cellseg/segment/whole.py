@@ -16,7 +16,12 @@ from cellseg.types import Labels, Pixels, Window
 
 
 def segment_pixels(
-    pixels: Pixels, *, recipe: Recipe, settings: ThresholdSettings, tissue: NDArray[np.bool_] | None = None
+    pixels: Pixels,
+    *,
+    recipe: Recipe,
+    settings: ThresholdSettings,
+    tissue: NDArray[np.bool_] | None = None,
+    reach: NDArray[np.bool_] | None = None,
 ) -> Labels:
     """The label image of pixels in memory: what `cellseg segment` writes for the same slide, pixel for pixel.
 
@@ -28,6 +33,8 @@ def segment_pixels(
         How to look at it; its `mpp` turns the lengths of `settings` into pixels.
     tissue : (H, W) ndarray of bool, optional
         Where there is tissue: it limits the histogram, and cells whose summit lies elsewhere are dropped.
+    reach : (H, W) ndarray of bool, optional
+        Where a cell may reach: tissue and some blocks around it; everywhere if not given.
 
     Returns
     -------
@@ -51,7 +58,10 @@ def segment_pixels(
     chosen = np.ones((height, width), bool) if tissue is None else tissue
     histogram = np.bincount(signal[chosen], minlength=SIGNAL_MAX + 1)
     threshold = find_threshold(histogram, settings, fixed_count=fixed, steps=count_steps(raw, chosen, 0, 0))
-    mask = clean_foreground(foreground(signal, threshold, settings, mpp=recipe.mpp), settings, mpp=recipe.mpp)
+    near_tissue = foreground(signal, threshold, settings, mpp=recipe.mpp)
+    if reach is not None:
+        near_tissue &= reach
+    mask = clean_foreground(near_tissue, settings, mpp=recipe.mpp)
     heights = landscape(mask, signal, threshold, settings, mpp=recipe.mpp)
     join = joining(settings, mpp=recipe.mpp)
     basins = find_basins(heights, (0, height, 0, width), origin=0, stride=width, joining=join)

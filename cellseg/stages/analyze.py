@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from cellseg.config import Config
 from cellseg.errors import CellsegError, ConfigError
 from cellseg.io.atomic import write_text
+from cellseg.io.samples import safe_name
 from cellseg.stages.classify import classify_cells
 from cellseg.stages.ledger import LedgerRow, check_results
 from cellseg.stages.measure import measure_cells
@@ -72,7 +72,10 @@ def analyze_images(
                 done += 1
                 progress(done, steps)
         except CellsegError as error:
-            write_failure(stage_outputs(out, sample, stage), Failure(sample, stage, str(error)))
+            # later stages too: what an earlier run left there is not of this image any more
+            stages = list(STAGE_OUTPUTS)
+            late = [path for later in stages[stages.index(stage) :] for path in stage_outputs(out, sample, later)]
+            write_failure(late, Failure(sample, stage, str(error)))
     summarize_cohort(out, sheet)
     return check_results(out)
 
@@ -80,7 +83,7 @@ def analyze_images(
 def _name_samples(images: Sequence[Path]) -> dict[str, Path]:
     samples: dict[str, Path] = {}
     for image in images:
-        name = re.sub(r"[^A-Za-z0-9._-]+", "_", image.name.split(".")[0]).lstrip(".-") or "image"
+        name = safe_name(image.stem.removesuffix(".ome"))
         if name.lower() in {known.lower() for known in samples}:
             raise ConfigError(
                 f"{image}: a second image called {name}; rename one of them, or write a sample sheet (`cellseg init`)"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from cellseg.columns import find_column
 from cellseg.config import Config
-from cellseg.errors import ConfigError
+from cellseg.errors import ConfigError, TableError
 from cellseg.io.samples import read_samples
 from cellseg.io.settings import read_config
+
+SWITCHED = ("shape", "intensity", "focus", "neighborhood")
+"""Families of columns that `measure.families` switches."""
 
 
 def check_inputs(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,9 +41,35 @@ def check_inputs(settings: Mapping[str, Any]) -> dict[str, Any]:
     results = Path(str(settings.get("results", Config().results)))
     if fault := _folder_fault(results):
         faults.append(fault)
+    if config is not None:
+        faults += name_faults(config)
     if config is None or faults:
         raise ConfigError("; ".join(faults))
     return config.model_dump(mode="json")
+
+
+def name_faults(config: Config) -> list[str]:
+    """What rules, reference and exclusion ask for that no table will have: misspelt columns, families not measured."""
+    named = [(f"classify.rules.{at}.column", rule.column) for at, rule in enumerate(config.classify.rules)]
+    if config.classify.reference.enabled:
+        named += [(f"classify.reference.features.{at}", f) for at, f in enumerate(config.classify.reference.features)]
+    if config.classify.exclude.min_area_um2 > 0:
+        named.append(("classify.exclude.min_area_um2", "area_um2"))
+    if config.classify.exclude.min_focus_fraction > 0:
+        named.append(("classify.exclude.min_focus_fraction", "edge_sharpness_per_um"))
+    return [f"{where}: {fault}" for where, name in named if (fault := _name_fault(name, config.measure.families))]
+
+
+def _name_fault(name: str, families: Collection[str]) -> str:
+    try:
+        column = find_column(name)
+    except TableError as error:
+        return str(error)
+    if column.dtype in ("string", "bool"):
+        return f"{name} is no number; name a numeric column"
+    if column.family in SWITCHED and column.family not in families:
+        return f"{name} is of the family {column.family}, which measure.families leaves out; add it, or take this away"
+    return ""
 
 
 def _folder_fault(results: Path) -> str:

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 
 from cellseg.columns import Column
 from cellseg.config import MeasureSettings
-from cellseg.errors import ImageError, LabelError
+from cellseg.errors import LabelError
 from cellseg.io.labels import LabelImage, open_labels
 from cellseg.io.slide import open_slide
 from cellseg.io.table import TableWriter
 from cellseg.measure.boxes import X0, Y0, Cells, merge_cells, scan_cells
 from cellseg.measure.registry import Values, measure_slide, measure_window, measured_columns
 from cellseg.preprocess.recipe import Recipe
+from cellseg.stages.preprocess import check_recipe
 from cellseg.stream import map_tiles
 from cellseg.tiles import TileGrid
 from cellseg.types import Progress, Slide, silent
@@ -119,8 +120,11 @@ def measure_cells(
         over 100 Mpx.
     """
     columns = measured_columns(recipe, settings)
-    with open_slide(image, max_decoded_mpx=max_decoded_mpx) as slide, open_labels(labels) as label_image:
-        _check_recipe(slide, recipe, image)
+    with (
+        open_slide(image, max_decoded_mpx=max_decoded_mpx) as slide,
+        open_labels(labels, max_decoded_mpx=max_decoded_mpx) as label_image,
+    ):
+        check_recipe(slide, recipe)
         _check_labels(slide, label_image, recipe, image, labels)
         grid = TileGrid(slide.height, slide.width, tile_px)
         cells = _scan(label_image, grid, workers, progress)
@@ -196,16 +200,6 @@ def _sorted(parts: list[Values]) -> Values:
 def _to_arrow(values: Values, columns: tuple[Column, ...], sample: str) -> pa.Table:
     names = np.full(len(values["row"]), sample, dtype=object)
     return pa.table({c.name: pa.array(names if c.name == "sample" else values[c.name]) for c in columns})
-
-
-def _check_recipe(slide: Slide, recipe: Recipe, image: Path) -> None:
-    found = (slide.height, slide.width, tuple(slide.channel_names), np.dtype(slide.dtype).name)
-    expected = (recipe.height_px, recipe.width_px, tuple(recipe.channel_names), recipe.dtype)
-    if found != expected:
-        raise ImageError(
-            f"{image}: the image (height, width, channels, type) is {found}, but the recipe is of one with {expected}; "
-            "run `cellseg preprocess` on this image and give its recipe"
-        )
 
 
 def _check_labels(slide: Slide, labels: LabelImage, recipe: Recipe, image: Path, path: Path) -> None:

@@ -22,7 +22,7 @@ from cellseg.preprocess.histogram import (
     count_tile,
     level_quantile,
 )
-from cellseg.preprocess.normalize import SIGNAL_MAX, gray_plane
+from cellseg.preprocess.normalize import SIGNAL_MAX, gray_channel, gray_plane
 from cellseg.preprocess.quality import Quality, extreme_fractions, focus_per_um, gray_contrast, judge_quality
 from cellseg.preprocess.recipe import Recipe
 from cellseg.preprocess.stain import (
@@ -113,6 +113,27 @@ def read_recipe(path: Path) -> Recipe:
     except (OSError, ValueError) as error:
         raise ImageError(f"{file}: not a readable recipe ({error}); run `cellseg preprocess` first") from error
     return Recipe.from_dict(values, str(file))
+
+
+def check_recipe(slide: Slide, recipe: Recipe) -> None:
+    """Refuse a slide that the recipe was not made from, by its size, channels and pixel type.
+
+    Raises
+    ------
+    ImageError
+        With both.
+    """
+    found = _kind(slide.height, slide.width, slide.channel_names, str(slide.dtype))
+    expected = _kind(recipe.height_px, recipe.width_px, recipe.channel_names, recipe.dtype)
+    if found != expected:
+        raise ImageError(
+            f"{slide.path}: the image is {found}, its recipe is of {expected}; run `cellseg preprocess` on this image and "
+            "give its recipe"
+        )
+
+
+def _kind(height_px: int, width_px: int, channel_names: tuple[str, ...], dtype: str) -> str:
+    return f"{height_px} x {width_px} px (height x width) of {dtype} in the channels {', '.join(channel_names)}"
 
 
 def read_tissue(path: Path, recipe: Recipe) -> TissueMask:
@@ -271,7 +292,7 @@ def _thumbnail(recipe: Recipe, counts: SlideCounts) -> NDArray[np.uint8]:
     means = counts.thumbnail / areas[:, :, None]
     if recipe.is_rgb:
         return np.round(means[:, :, ::-1] * 255 / recipe.max_level).astype(np.uint8)
-    index = recipe.channel_names.index(recipe.channel) if recipe.channel in recipe.channel_names else 0
+    index = gray_channel(recipe)
     low, high = recipe.low[index], recipe.high[index]
     if recipe.stain != "fluorescence":
         low, high = 0.0, float(recipe.max_level)

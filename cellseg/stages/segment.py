@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellseg.config import InputSettings, SegmentationSettings, ThresholdSettings
-from cellseg.errors import ImageError
 from cellseg.io.atomic import write_json
 from cellseg.io.labels import STRIP_PX, write_labels
 from cellseg.io.scratch import ClusterScratch
@@ -31,10 +30,13 @@ from cellseg.segment.threshold import (
     smooth_signal,
     smoothing_reach_px,
 )
-from cellseg.stages.preprocess import read_tissue
+from cellseg.stages.preprocess import check_recipe, read_tissue
 from cellseg.stream import map_tiles
 from cellseg.tiles import Tile, TileGrid
 from cellseg.types import Labels, Progress, Slide, Window, silent
+
+REACH_BLOCKS = 2
+"""How many blocks beyond tissue a cell may reach; farther out nothing is foreground."""
 
 
 class _Job(NamedTuple):
@@ -43,6 +45,7 @@ class _Job(NamedTuple):
     slide: Slide
     recipe: Recipe
     tissue: TissueMask
+    reach: TissueMask
     signal: Signal
     settings: ThresholdSettings
     fixed_count: int | None
@@ -98,26 +101,17 @@ def segment_slide(
         else whole_slide(recipe.height_px, recipe.width_px, recipe.tissue_block_px)
     )
     with open_slide(image, max_decoded_mpx=(inputs or InputSettings()).max_decoded_mpx) as slide:
-        _check_same(slide, recipe)
+        check_recipe(slide, recipe)
         signal = segmentation_signal(
             recipe, chosen.signal_channel, chosen.foreground, max_eosin_share=chosen.max_eosin_share
         )
         fixed: int | None = None
         if chosen.method == "fixed" and chosen.value is not None:
             signal, fixed = signal.part_at(chosen.value)
-        job = _Job(slide, recipe, mask, signal, chosen, fixed)
+        job = _Job(slide, recipe, mask, mask.grown(REACH_BLOCKS), signal, chosen, fixed)
         record = _segment(job, labels, tile_px=tile_px, workers=workers, progress=progress)
     write_json(record_path(labels), record)
     return record
-
-
-def _check_same(slide: Slide, recipe: Recipe) -> None:
-    if (slide.height, slide.width, slide.channel_names) != (recipe.height_px, recipe.width_px, recipe.channel_names):
-        raise ImageError(
-            f"{slide.path}: {slide.height} x {slide.width} px with channels {', '.join(slide.channel_names)}, but its "
-            f"recipe is of {recipe.height_px} x {recipe.width_px} px with {', '.join(recipe.channel_names)}; "
-            "run `cellseg preprocess` on this image again"
-        )
 
 
 def _segment(job: _Job, labels: Path, *, tile_px: int, workers: int, progress: Progress) -> dict[str, Any]:
@@ -191,7 +185,7 @@ def _find_clusters(
 
     def work(tile: Tile) -> tuple[Window, TileBasins, list[tuple[Window, bytes]]]:
         core = tile.core
-        if not threshold.found or not job.tissue.any_in(tile.read):
+        if not threshold.found or not job.reach.any_in(tile.read):
             return core, empty_basins(core.height, core.width), []
         heights = _landscape(job, tile, threshold)
         rows, columns = core.inside(tile.read)
@@ -210,7 +204,9 @@ def _find_clusters(
 def _landscape(job: _Job, tile: Tile, threshold: Threshold) -> NDArray[np.uint16]:
     mpp = job.recipe.mpp
     signal = smooth_signal(job.signal.plane.render(job.slide.read(tile.read)), job.sigma_px)
-    mask = clean_foreground(foreground(signal, threshold, job.settings, mpp=mpp), job.settings, mpp=mpp)
+    # pixel by pixel, so that skipping tiles without tissue changes nothing
+    near_tissue = foreground(signal, threshold, job.settings, mpp=mpp) & job.reach.expand(tile.read)
+    mask = clean_foreground(near_tissue, job.settings, mpp=mpp)
     return landscape(mask, signal, threshold, job.settings, mpp=mpp)
 
 

@@ -255,3 +255,26 @@ def test_two_whole_runs_give_the_same_bytes(tmp_path: Path) -> None:
     # slides.tsv names the folder of the results
     differing = [name for name in runs[0] if runs[0][name] != runs[1][name]]
     assert differing in ([], ["slides.tsv"])
+
+
+def test_foreground_that_runs_from_tissue_onto_glass(tmp_path: Path) -> None:
+    """A fibre crosses from stained tissue far onto glass: where it ends must not depend on tiles."""
+    pixels = np.full((700, 700, 3), 245, np.uint8)
+    pixels[:, :200] = (225, 170, 205)
+    pixels[100:600:60, 40:80] = (90, 60, 140)
+    pixels[340:346, 60:690] = (90, 60, 140)
+    image = _write(tmp_path / "fibre.tif", pixels)
+    chosen = PreprocessSettings(tissue_min_od=0.1)
+    recipe = preprocess_slide(image, tmp_path / "recipe", stain="he", mpp=MPP, settings=chosen)
+    found = []
+    for tile_px in (64, 128, 2048):
+        labels = tmp_path / f"{tile_px}.ome.tif"
+        settings = SegmentationSettings(threshold=ThresholdSettings(**ANY_SIZE))
+        tissue = tmp_path / "recipe" / "tissue.png"
+        segment_slide(image, labels, recipe=recipe, tissue=tissue, settings=settings, tile_px=tile_px)
+        found.append(labels.read_bytes())
+    assert found[0] == found[1] == found[2]
+    with open_labels(tmp_path / "2048.ome.tif") as written:
+        whole = written.read(Window(0, 700, 0, 700))
+    assert whole[343, 100] > 0
+    assert whole[343, 600] == 0

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cellseg.errors import ImageError, LabelError
-from cellseg.types import Window, check_labels, check_pixels
+from cellseg.errors import LabelError
+from cellseg.types import Window, check_labels
 
 
 def test_window_sides() -> None:
@@ -23,23 +23,6 @@ def test_inside_cuts_the_window_out_of_its_read_area() -> None:
     core, outer = Window(3, 5, 4, 9), Window(2, 7, 1, 10)
     read = image[outer.y0 : outer.y1, outer.x0 : outer.x1]
     assert np.array_equal(read[core.inside(outer)], image[3:5, 4:9])
-
-
-@pytest.mark.parametrize(
-    "pixels",
-    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 1), np.int16)],
-    ids=["flat", "float", "signed"],
-)
-def test_pixels_of_the_wrong_kind_are_refused(pixels: np.ndarray) -> None:
-    with pytest.raises(ImageError) as error:
-        check_pixels(pixels, "slides/a.tif")
-    for words in ("slides/a.tif", str(pixels.shape), str(pixels.dtype), "uint8 or uint16"):
-        assert words in str(error.value)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_pixels_of_the_right_kind_pass(dtype: type) -> None:
-    check_pixels(np.zeros((1, 1, 5), dtype), "a")
 
 
 @pytest.mark.parametrize(

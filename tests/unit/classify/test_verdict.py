@@ -276,3 +276,14 @@ def test_the_gravest_finding_wins_in_any_order():
     assert reasons == ["u", "u; x", "y", ""]
     assert n_reasons.tolist() == [1, 2, 1, 0]
     assert combine_findings(4, [b, a])[0] == status
+
+
+def test_a_reference_whose_cut_off_reaches_the_clip_judges_nothing():
+    rng = np.random.default_rng(0)
+    wild = np.concatenate([rng.normal(50, 1, 180), np.full(20, 5000.0)])
+    fit = fit_healthy(
+        lambda name: wild, ["area_um2"], stain="he", n_cells=len(wild), left_out={},
+        settings=ReferenceSettings(score="max"),
+    )  # fmt: skip
+    assert not fit.usable
+    assert "z_clip" in fit.fault

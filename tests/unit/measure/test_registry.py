@@ -6,13 +6,20 @@ import numpy as np
 from measuring import recipe_for
 
 from cellseg.config import MeasureSettings
-from cellseg.measure.registry import FAMILIES, channel_planes, measure_image, measured_columns, plane_names
+from cellseg.measure.registry import (
+    SLIDE_FAMILIES,
+    WINDOW_FAMILIES,
+    channel_planes,
+    measure_image,
+    measured_columns,
+    plane_names,
+)
 
 
 def test_families_are_those_of_the_settings():
     literal = get_args(get_args(MeasureSettings.model_fields["families"].annotation)[0])
 
-    assert sorted(FAMILIES) == sorted(literal) == sorted(MeasureSettings().families)
+    assert sorted([*WINDOW_FAMILIES, *SLIDE_FAMILIES]) == sorted(literal) == sorted(MeasureSettings().families)
 
 
 def test_planes_of_colour_and_of_gray():

@@ -38,3 +38,21 @@ def test_faults_of_all_three_in_one_message(sheet: Path, tmp_path: Path) -> None
 def test_no_sheet_names_the_cure(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cellseg init"):
         check_inputs({"samples": str(tmp_path / "samples.tsv")})
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"classify": {"rules": [{"column": "areaa_um2", "above": 1}]}},
+            "rules.0.column: no column is called",
+        ),
+        ({"classify": {"reference": {"features": ["area_umm2"]}}}, "classify.reference.features.0"),
+        ({"classify": {"rules": [{"column": "status", "above": 1}]}}, "status is no number"),
+        ({"measure": {"families": ["shape"]}}, "classify.exclude.min_focus_fraction: edge_sharpness_per_um"),
+    ],
+)
+def test_columns_that_no_table_will_have_are_faults(sheet: Path, tmp_path: Path, settings: dict, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_inputs({"samples": str(sheet), "results": str(tmp_path / "out")} | settings)
+    assert words in str(caught.value)
