@@ -127,8 +127,8 @@ def check_recipe(slide: Slide, recipe: Recipe) -> None:
     expected = _kind(recipe.height_px, recipe.width_px, recipe.channel_names, recipe.dtype)
     if found != expected:
         raise ImageError(
-            f"{slide.path}: the image is {found}, its recipe is of {expected}; run `cellseg preprocess` on this image and "
-            "give its recipe"
+            f"{slide.path}: the image is {found}, its recipe is of {expected}; "
+            "run `cellseg preprocess` on this image and give its recipe"
         )
 
 

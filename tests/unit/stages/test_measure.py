@@ -106,7 +106,7 @@ def test_labels_of_another_pixel_size_are_refused(pair):
 def test_recipe_of_another_image_is_refused(pair):
     files, recipe, out = pair
 
-    with pytest.raises(ImageError, match=r"96, 120.*96, 121.*cellseg preprocess"):
+    with pytest.raises(ImageError, match=r"96 x 120.*96 x 121.*cellseg preprocess"):
         measured_bytes(*files, out, dataclasses.replace(recipe, width_px=121))
 
 
