@@ -9,18 +9,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails
 
+from cellseg.base_config import Settings
+from cellseg.network_config import MaskRcnnSettings, TrainSettings
 from cellseg.types import STAINS, Stain, Status
 
 Level = Annotated[int, Field(ge=1, le=255)]
-
-
-class Settings(BaseModel):
-    """What every section is: frozen, no unknown key, no infinite number, documented field by field."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class InputSettings(Settings):
@@ -153,47 +149,6 @@ BY_STAIN: dict[Stain, dict[str, Any]] = {
     },
 }  # fmt: skip
 """Chosen on training images, see docs/method.md; `threshold` itself holds what suits H&E."""
-
-
-class MaskRcnnSettings(Settings):
-    """Segmentation by the Mask R-CNN in the box, or by one that was trained on a lab's own images."""
-
-    weights: str = "nucleus"
-    """nucleus: the weights in the package; or the path of a .safetensors file from `cellseg train maskrcnn`."""
-    diameter_um: float | None = Field(default=None, gt=0, le=1000)
-    """um; the typical cell of these slides, which sets the scale they are looked at; null: what the weights were trained for."""
-    diameter_px: float | None = Field(default=None, gt=0, le=4000)
-    """px; the same in pixels of the slide, where its pixel size means nothing; wins over `diameter_um`."""
-    rescale: Literal["auto", "never"] = "auto"
-    """auto: a first look at some windows; where the cells found are of another size than expected, the scale follows them. never: the scale is as given; a disagreement is recorded."""
-    size_tolerance: float = Field(default=1.25, ge=1.01, le=10)
-    """ratio; median size found over size expected (or the inverse) from which the two are said to disagree."""
-    min_score: float = Field(default=0.5, ge=0.05, le=1)
-    """0..1; detections that the network is less sure of are no cells; lower finds more cells and more that are none."""
-    nms_iou: float = Field(default=0.4, gt=0, le=1)
-    """intersection over union; of two detections whose boxes overlap more, the less sure one is dropped; higher keeps crowded cells, and doubles."""
-    max_detections: int = Field(default=5000, ge=1, le=100_000)
-    """cells a window; reaching it is said in the record, since cells may be missing."""
-    mask_threshold: float = Field(default=0.5, gt=0, lt=1)
-    """0..1; pixels likelier than this belong to the cell; lower draws larger outlines."""
-    min_area_um2: float = Field(default=6.0, ge=0)
-    """um2; smaller pieces are not cells and get no label."""
-    max_area_um2: float = Field(default=4000.0, gt=0)
-    """um2; larger pieces are not cells and get no label."""
-    window_px: int = Field(default=1024, ge=128, le=8192)
-    """px of the network; side of a window that is looked at in one go; a cell far larger than its overlap is joined from pieces."""
-    overlap_px: int = Field(default=96, ge=32, le=2048)
-    """px of the network; how far windows overlap; at least two typical cells."""
-    augment: Literal["none", "flips"] = "none"
-    """flips: each window is also looked at mirrored, and the answers are pooled; three times slower, slightly better outlines."""
-
-    @model_validator(mode="after")
-    def _check(self) -> MaskRcnnSettings:
-        if self.min_area_um2 >= self.max_area_um2:
-            raise ValueError(f"min_area_um2 {self.min_area_um2} is not under max_area_um2 {self.max_area_um2}")
-        if self.window_px < 3 * self.overlap_px:
-            raise ValueError(f"window_px {self.window_px} is under three times overlap_px {self.overlap_px}")
-        return self
 
 
 class SegmentationSettings(Settings):
@@ -369,6 +324,7 @@ class Config(Settings):
     measure: MeasureSettings = MeasureSettings()
     classify: ClassifySettings = ClassifySettings()
     report: ReportSettings = ReportSettings()
+    train: TrainSettings = TrainSettings()
     compute: ComputeSettings = ComputeSettings()
 
 

@@ -12,6 +12,8 @@ PACKAGE = REPOSITORY / "cellseg"
 FLOORS = {
     "errors": 0,
     "types": 0,
+    "base_config": 1,
+    "network_config": 1,
     "config": 1,
     "columns": 1,
     "cohort_columns": 1,
