@@ -70,7 +70,7 @@ class WindowSegmenter(Protocol):
 
     @property
     def window_px(self) -> int:
-        """Longest side of a window, px of the slide; more than twice `overlap_px`."""
+        """Longest side of a window, px of the slide; at least three times `overlap_px`."""
         ...
 
     @property
@@ -146,7 +146,7 @@ class _FunctionSegmenter:
         if not fits or (labels.dtype.kind == "i" and labels.size and int(labels.min()) < 0):
             raise LabelError(
                 f"segmenter {self.method}: returned {labels.shape} of {labels.dtype} for a window of {window.height} x "
-                f"{window.width} px; expected labels of that shape, whole numbers, 0 for background; correct the function"
+                f"{window.width} px; expected whole numbers of that shape, 0 for background; correct the function"
             )
         return labels.astype(np.uint32)
 
