@@ -62,7 +62,7 @@ class AugmentSettings(Settings):
     """standard deviation of the natural logarithm of the size at which cells are shown; 0: always the network's size."""
     stretch: float = Field(default=0.07, ge=0, le=0.5)
     """standard deviation of the logarithm of stretching along one side."""
-    intensity: float = Field(default=1.0, ge=0, le=3)
+    intensity: float = Field(default=1.0, ge=0, le=2)
     """strength of other exposures, camera curves, uneven light, haze, white balance and contrast; 0: none."""
     stain: float = Field(default=1.0, ge=0, le=3)
     """strength of other dyes, doses and hues (colour stains); 0: none."""

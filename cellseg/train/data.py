@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cellseg.train.transforms import Appearance, jitter_appearance
+from cellseg.errors import LabelError
+from cellseg.network_config import AugmentSettings
+from cellseg.train.transforms import jitter_appearance
 from cellseg.types import Stain
 
 Float = NDArray[np.float32]
@@ -36,11 +40,15 @@ class TrainingImage:
 
 @dataclass(frozen=True)
 class CropSettings:
-    """How crops are cut."""
+    """How crops are cut.
+
+    side_px : px of the network. diameter_px : what the image's typical object is scaled to, px of the network.
+    min_px : objects of which fewer pixels are left are no objects of the crop. min_share : nor are those of which less
+    than this fraction is left, unless that is 100 px.
+    """
 
     side_px: int = 256
     diameter_px: float = 28.0
-    spread: float = 0.40
     min_px: int = 12
     min_share: float = 0.25
 
@@ -63,21 +71,41 @@ def median_diameter_px(labels: NDArray[np.int32]) -> float:
     return float(np.median(2 * np.sqrt(areas / np.pi))) if len(areas) else 0.0
 
 
-def sampling_weights(images: Sequence[TrainingImage], kind_weight: Mapping[str, float]) -> NDArray[np.float64]:
-    """Probability of each image: kinds by `kind_weight` (1 where not named), images of a kind by root of their objects."""
-    objects = np.array([max(len(np.unique(image.labels)) - 1, 1) for image in images], np.float64) ** 0.5
+def sampling_weights(images: Sequence[TrainingImage], kind_weights: Mapping[str, float]) -> NDArray[np.float64]:
+    """Probability (N,) of each image: that of its kind, shared out evenly among the classes that the kind has.
+
+    Parameters
+    ----------
+    kind_weights : mapping of str to float
+        How often each kind is drawn; 1 where a kind is not named. Within a class of a kind, images go by the root of
+        the number of their objects.
+    """
+    names = sorted({number for image in images for number in _object_classes(image)})
+    objects = np.array([[_object_classes(image).get(name, 0) for name in names] for image in images], np.float64) ** 0.5
     weights = np.zeros(len(images))
     for kind in sorted({image.kind for image in images}):
         own = np.array([image.kind == kind for image in images])
-        weights[own] = kind_weight.get(kind, 1.0) * objects[own] / objects[own].sum()
-    return weights / weights.sum()
+        share = objects * own[:, None]
+        there = share.sum(axis=0) > 0
+        if there.any():
+            weights += kind_weights.get(kind, 1.0) * (share[:, there] / share[:, there].sum(axis=0)).mean(axis=1)
+    if weights.sum() <= 0:
+        raise LabelError(
+            f"{len(images)} training images: no labelled object in a kind that is drawn; look at the labels and at "
+            "kind_weights"
+        )
+    return np.asarray(weights / weights.sum(), np.float64)
 
 
-def draw_crop(
-    image: TrainingImage, settings: CropSettings, appearance: Appearance, rng: np.random.Generator
-) -> Crop:
+def _object_classes(image: TrainingImage) -> dict[int, int]:
+    """Number of objects of each class."""
+    ids = np.unique(image.labels)
+    return dict(Counter(image.classes.get(int(number), 1) for number in ids[ids > 0]))
+
+
+def draw_crop(image: TrainingImage, settings: CropSettings, augment: AugmentSettings, rng: np.random.Generator) -> Crop:
     """A random crop: scaled so that the typical object has the network's size give or take, turned, recoloured."""
-    matrix = _random_view(image, settings, rng)
+    matrix = _random_view(image, settings, augment, rng)
     side = settings.side_px
     fill = _fill(image, rng)
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
@@ -91,21 +119,23 @@ def draw_crop(
     ).astype(np.int32)
     boxes, ids, masks = _objects(labels, image.labels, scale, settings)
     classes = np.array([image.classes.get(int(i), 1) for i in ids], np.int64)
-    coloured = jitter_appearance(pixels.astype(np.float32) / 255, image.stain, appearance, rng)
+    coloured = jitter_appearance(pixels.astype(np.float32) / 255, image.stain, augment, rng)
     return Crop(coloured, boxes, classes, masks, image.name)
 
 
-def _random_view(image: TrainingImage, settings: CropSettings, rng: np.random.Generator) -> NDArray[np.float64]:
+def _random_view(
+    image: TrainingImage, settings: CropSettings, augment: AugmentSettings, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """(2, 3) affine matrix from image to crop pixels."""
-    scale = np.exp(rng.normal(0, settings.spread)) * settings.diameter_px / max(image.diameter_px, 1.0)
+    scale = np.exp(rng.normal(0, augment.scale_spread)) * settings.diameter_px / max(image.diameter_px, 1.0)
     scale = float(np.clip(scale, 0.15, 6.0))
-    angle = rng.uniform(0, 2 * np.pi) if rng.random() < 0.5 else rng.integers(4) * np.pi / 2
-    stretch = np.exp(rng.normal(0, 0.07))
+    angle = _angle(augment, rng)
+    stretch = np.exp(rng.normal(0, augment.stretch))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    flip = np.diag([1.0 if rng.random() < 0.5 else -1.0, 1.0])
+    flip = np.diag([1.0 if rng.random() < 0.5 or not augment.flips else -1.0, 1.0])
     linear = scale * turn @ np.diag([stretch, 1 / stretch]) @ flip
     height, width = image.labels.shape
-    focus = _focus_on(image.labels, rng)
+    focus = _focus_on(image, rng)
     # keep the crop inside the image where the image is large enough
     reach = settings.side_px / (2 * scale)
     for axis, extent in enumerate((width, height)):
@@ -117,14 +147,36 @@ def _random_view(image: TrainingImage, settings: CropSettings, rng: np.random.Ge
     return np.concatenate([linear, shift[:, None]], axis=1)
 
 
-def _focus_on(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.float64]:
-    """(x, y) that the crop is centred on: mostly a pixel of an object, so that sparse images do not teach emptiness."""
-    height, width = labels.shape
-    inside = np.flatnonzero(labels) if rng.random() < 0.85 else np.zeros(0, np.int64)
+def _angle(augment: AugmentSettings, rng: np.random.Generator) -> float:
+    """How far the crop is turned, rad."""
+    if augment.rotation == "none":
+        return 0.0
+    if augment.rotation == "any" and rng.random() < 0.5:
+        return float(rng.uniform(0, 2 * np.pi))
+    return float(rng.integers(4) * np.pi / 2)
+
+
+def _focus_on(image: TrainingImage, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(x, y) that the crop is centred on: mostly a pixel of an object, so that sparse images do not teach emptiness.
+
+    Where an image has several classes, each is as likely, so that rare ones are not drowned.
+    """
+    height, width = image.labels.shape
+    inside = np.flatnonzero(_wanted(image, rng)) if rng.random() < 0.85 else np.zeros(0, np.int64)
     if len(inside) == 0:
         return np.array([rng.uniform(0, width), rng.uniform(0, height)])
     y, x = divmod(int(rng.choice(inside)), width)
     return np.array([x, y], np.float64)
+
+
+def _wanted(image: TrainingImage, rng: np.random.Generator) -> NDArray[Any]:
+    """Where the objects are, or those of one class drawn at random; (H, W), not 0 there."""
+    classes = sorted(_object_classes(image)) if len(set(image.classes.values())) > 1 else []
+    if len(classes) < 2:
+        return image.labels
+    chosen = int(rng.choice(classes))
+    ids = [number for number in np.unique(image.labels) if number and image.classes.get(int(number), 1) == chosen]
+    return np.isin(image.labels, ids)
 
 
 def _fill(image: TrainingImage, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -146,8 +198,13 @@ def _objects(
     side = labels.shape[0]
     masks = (labels[None] == ids[:, None, None]).astype(np.uint8)
     rows, columns = masks.any(2), masks.any(1)
-    boxes = np.stack(
-        [columns.argmax(1), rows.argmax(1), side - columns[:, ::-1].argmax(1), side - rows[:, ::-1].argmax(1)], axis=1
-    ).astype(np.float32).reshape(-1, 4)
+    boxes = (
+        np.stack(
+            [columns.argmax(1), rows.argmax(1), side - columns[:, ::-1].argmax(1), side - rows[:, ::-1].argmax(1)],
+            axis=1,
+        )
+        .astype(np.float32)
+        .reshape(-1, 4)
+    )
     wide = (boxes[:, 2] - boxes[:, 0] >= 2) & (boxes[:, 3] - boxes[:, 1] >= 2)
     return boxes[wide], ids[wide].astype(np.int64), masks[wide]

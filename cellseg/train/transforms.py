@@ -1,13 +1,12 @@
-"""Random changes of how a training image looks: what laboratories, stains, cameras and focus do. Floor 4: arrays only."""
+"""Random changes of how a training image looks: laboratories, stains, cameras, focus. Floor 4: arrays only."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cellseg.network_config import AugmentSettings
 from cellseg.types import Stain
 
 Float = NDArray[np.float32]
@@ -16,19 +15,8 @@ Float = NDArray[np.float32]
 _DYES = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], np.float32)
 
 
-@dataclass(frozen=True)
-class Appearance:
-    """How strongly looks are varied; 0 leaves images as they are, 1 is what the shipped weights were trained with."""
-
-    strength: float = 1.0
-    inversion: float = 0.05
-    gray: float = 0.1
-
-
-def jitter_appearance(pixels: Float, stain: Stain, settings: Appearance, rng: np.random.Generator) -> Float:
+def jitter_appearance(pixels: Float, stain: Stain, settings: AugmentSettings, rng: np.random.Generator) -> Float:
     """`pixels` (H, W, 3), 0..1, as another laboratory might have taken them; the same shape and range."""
-    if settings.strength <= 0:
-        return pixels
     out = _fluorescence(pixels, settings, rng) if stain == "fluorescence" else _stained(pixels, settings, rng)
     out = _focus(out, settings, rng)
     if rng.random() < settings.inversion:
@@ -36,43 +24,43 @@ def jitter_appearance(pixels: Float, stain: Stain, settings: Appearance, rng: np
     return np.clip(out, 0, 1).astype(np.float32)
 
 
-def _fluorescence(pixels: Float, settings: Appearance, rng: np.random.Generator) -> Float:
+def _fluorescence(pixels: Float, settings: AugmentSettings, rng: np.random.Generator) -> Float:
     """Exposure, camera curve, uneven light, haze; now and then shown in colour."""
-    s = settings.strength
+    s = settings.intensity
     out = np.power(pixels, np.exp(rng.normal(0, 0.3 * s)), dtype=np.float32)
     out = out * np.float32(rng.uniform(1 - 0.4 * s, 1 + 0.3 * s)) + np.float32(rng.uniform(-0.03, 0.12) * s)
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 * s:
         out = out * _slope(pixels.shape[:2], rng)
-    if rng.random() < 0.2:
+    if rng.random() < 0.2 * s:
         haze = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(8, 20)))
         out = out + np.float32(rng.uniform(0.1, 0.5)) * haze
-    if rng.random() < 0.1:
+    if rng.random() < 0.1 * s:
         tint = rng.uniform(0, 1, 3).astype(np.float32)
         out = out * (tint / tint.max())
     return out
 
 
-def _stained(pixels: Float, settings: Appearance, rng: np.random.Generator) -> Float:
+def _stained(pixels: Float, settings: AugmentSettings, rng: np.random.Generator) -> Float:
     """Other dyes and doses, other white balance, another camera."""
-    s = settings.strength
+    s = settings.intensity
     out = pixels
-    if rng.random() < 0.8:
-        out = _restain(out, s, rng)
-    if rng.random() < 0.5:
-        out = _recolour(out, s, rng)
+    if rng.random() < 0.8 and settings.stain > 0:
+        out = _restain(out, settings.stain, rng)
+    if rng.random() < 0.5 and settings.stain > 0:
+        out = _recolour(out, settings.stain, rng)
     gain = np.exp(rng.normal(0, 0.08 * s, 3)).astype(np.float32) * np.float32(np.exp(rng.normal(0, 0.08 * s)))
     out = np.power(np.clip(out, 0, 1), np.exp(rng.normal(0, 0.2 * s)), dtype=np.float32) * gain
     contrast = np.float32(np.exp(rng.normal(0, 0.15 * s)))
     out = (out - out.mean()) * contrast + out.mean() + np.float32(rng.normal(0, 0.04 * s))
     if rng.random() < settings.gray:
         out = np.repeat(out.mean(axis=2, keepdims=True), 3, axis=2)
-    if rng.random() < 0.15:
+    if rng.random() < 0.15 * s:
         out = out * _slope(pixels.shape[:2], rng)
     return np.asarray(out, np.float32)
 
 
 def _restain(pixels: Float, strength: float, rng: np.random.Generator) -> Float:
-    """The amounts of dye, shown in dyes of slightly other colour and dose (Tellez et al. 2018, IEEE TMI, and dye vectors)."""
+    """The amounts of dye, shown in other dyes and doses (after Tellez et al. 2018, IEEE TMI)."""
     density = -np.log(np.clip(pixels, 1 / 255, 1))
     dyes = _DYES / np.linalg.norm(_DYES, axis=1, keepdims=True)
     amounts = density.reshape(-1, 3) @ np.linalg.inv(dyes)
@@ -92,23 +80,22 @@ def _recolour(pixels: Float, strength: float, rng: np.random.Generator) -> Float
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.float32)
 
 
-def _focus(pixels: Float, settings: Appearance, rng: np.random.Generator) -> Float:
+def _focus(pixels: Float, settings: AugmentSettings, rng: np.random.Generator) -> Float:
     """Blur or sharpening, noise of photons and camera, JPEG blocks."""
-    s, out = settings.strength, pixels
-    chance = rng.random()
-    if chance < 0.35 * s:
+    out, chance = pixels, rng.random()
+    if chance < 0.35 * settings.blur:
         out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.3, 1.6)))
-    elif chance < 0.45 * s:
+    elif chance < 0.45 * settings.blur:
         out = out + np.float32(rng.uniform(0.3, 1.0)) * (out - cv2.GaussianBlur(out, (0, 0), 1.0))
-    if rng.random() < 0.35 * s:
-        noise = rng.standard_normal(out.shape[:2] + (1,) if rng.random() < 0.5 else out.shape, dtype=np.float32)
+    if rng.random() < 0.35 * settings.noise:
+        noise = rng.standard_normal((*out.shape[:2], 1) if rng.random() < 0.5 else out.shape, dtype=np.float32)
         amount = np.float32(rng.uniform(0.005, 0.06))
         out = out + noise * amount * (np.sqrt(np.clip(out, 0, 1)) if rng.random() < 0.5 else np.float32(1))
-    if rng.random() < 0.15 * s:
+    if rng.random() < 0.15 * settings.jpeg:
         coded = cv2.imencode(
             ".jpg", (np.clip(out, 0, 1) * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))]
         )[1]
-        out = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED).astype(np.float32) / 255
+        out = np.asarray(cv2.imdecode(coded, cv2.IMREAD_UNCHANGED), np.float32) / np.float32(255)
     return out
 
 
