@@ -99,6 +99,30 @@ def preprocess_slide(
     return recipe
 
 
+def look_at(
+    slide: Slide,
+    size: PixelSize,
+    *,
+    stain: Stain,
+    channel: str | None = None,
+    settings: PreprocessSettings | None = None,
+    tile_px: int = 2048,
+) -> Recipe:
+    """The recipe of an open slide alone, with no file written: for images that are looked at outside of a run.
+
+    Raises
+    ------
+    ImageError
+        If the slide cannot be read, or does not fit its stain.
+    ConfigError
+        If it has no such channel.
+    """
+    settings = settings or PreprocessSettings()
+    _check_fit(slide, stain, channel)
+    draft = _draft_recipe(slide, size, stain, channel, settings)
+    return _finish_recipe(draft, _count_slide(slide, draft, tile_px=tile_px, workers=1, progress=silent), settings, [])
+
+
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a recipe.json, or in the folder that holds one.
 

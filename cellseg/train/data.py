@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -208,3 +208,19 @@ def _objects(
     )
     wide = (boxes[:, 2] - boxes[:, 0] >= 2) & (boxes[:, 3] - boxes[:, 1] >= 2)
     return boxes[wide], ids[wide].astype(np.int64), masks[wide]
+
+
+def cut_fields(image: TrainingImage, side_px: int) -> list[TrainingImage]:
+    """The image, or equal parts of at most `side_px` where it is half as large again, so that a crop is quickly cut."""
+    height, width = image.labels.shape
+    rows, columns = (1 if side <= 1.5 * side_px else -(-side // side_px) for side in (height, width))
+    if rows == columns == 1:
+        return [image]
+    fields = []
+    for row, column in np.ndindex(rows, columns):
+        inside = (
+            slice(height * row // rows, height * (row + 1) // rows),
+            slice(width * column // columns, width * (column + 1) // columns),
+        )
+        fields.append(replace(image, pixels=image.pixels[inside].copy(), labels=image.labels[inside].copy()))
+    return fields
