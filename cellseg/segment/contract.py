@@ -8,9 +8,9 @@ simply by `from_function`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,22 @@ class WindowSegmenter(Protocol):
 
         Where it has `expected_diameter_px` and `size_tolerance`, the stage compares them with the cells of the slide.
         """
+        ...
+
+
+Spread = Callable[[int], Sequence[Window]]
+"""Up to six windows of at most so many px a side, spread over the tissue; the same ones each time."""
+
+
+@runtime_checkable
+class LooksFirst(Protocol):
+    """A `WindowSegmenter` that wants to see some of the slide before it is asked for windows.
+
+    `look_first` is called once, before `window_px` and `overlap_px` are read: a network can settle its scale there.
+    """
+
+    def look_first(self, read: Reader, spread: Spread) -> None:
+        """Look at the windows that `spread` gives for a size, px of the slide."""
         ...
 
 

@@ -30,7 +30,8 @@ class StripPieces:
     """The 8-connected pieces of equal labels in a strip of a slide.
 
     pieces : (h, W) uint32, 1..n in raster order of the first pixel, 0 = background. Of each piece (n,): `ids` its
-    label, `count` pixels, `first` raster index in the slide of its first pixel, `sum_y`, `sum_x` of its pixels' places, px.
+    label, `count` pixels, `first` raster index in the slide of its first pixel, `sum_y`, `sum_x` of its pixels' places,
+    px.
     """
 
     pieces: Labels
@@ -60,17 +61,18 @@ class SlidePieces:
 
 @njit(nogil=True, cache=True)
 def _root(parent: NDArray[np.uint32], i: int) -> int:
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = int(parent[i])
-    return i
+    root: int = i
+    while parent[root] != root:
+        parent[root] = parent[parent[root]]
+        root = parent[root]
+    return root
 
 
 @njit(nogil=True, cache=True)
 def _unite(parent: NDArray[np.uint32], i: int, j: int) -> int:
     a, b = _root(parent, i), _root(parent, j)
-    low, high = min(a, b), max(a, b)
-    parent[high] = low
+    low: int = min(a, b)
+    parent[max(a, b)] = low
     return low
 
 
