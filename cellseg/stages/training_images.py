@@ -48,7 +48,7 @@ class Labelled:
 class ImageSet:
     """Images to learn from and images to judge on; class names in order; median object size in um, None if unknown.
 
-    `digest` is the sha256 of the images' names, splits and content.
+    `digest` is the sha256 of the images' names, splits and content; `is_honest` says that no image is in both.
     """
 
     training: tuple[TrainingImage, ...]
@@ -56,6 +56,7 @@ class ImageSet:
     classes: tuple[str, ...]
     diameter_um: float | None
     digest: str
+    is_honest: bool
 
 
 def find_images(data: Sequence[Path], *, stain: Stain) -> tuple[Labelled, ...]:
@@ -251,18 +252,33 @@ def read_images(
         sizes.append((diameter * size.mpp if size else None) if diameter else 0.0)
         progress(done, len(images))
     names = tuple(classes) or tuple(sorted({n for a in annotations for n in a.names.values() if n})) or ("nucleus",)
+    typical = {kind: _median([i.diameter_px for i in made if i.kind == kind]) for kind in {i.kind for i in made}}
     numbered = [
-        replace(image, classes=_class_numbers(annotation, names, str(source.labels)))
+        replace(
+            image,
+            diameter_px=image.diameter_px or typical[image.kind],
+            classes=_class_numbers(annotation, names, str(source.labels)),
+        )
         for image, annotation, source in zip(made, annotations, images, strict=True)
     ]
     training, validation = (
         [i for i, s in zip(numbered, images, strict=True) if s.split == part] for part in ("train", "val")
     )
-    known = [size for size in sizes if size]
+    honest = bool(validation) or val_share > 0
     return ImageSet(
-        tuple(training), tuple(validation or (training if val_share == 0 else [])), names,
-        float(np.median(known)) if known and None not in sizes else None, _hash("\n".join(digests).encode()),
-    )  # fmt: skip
+        tuple(training),
+        tuple(validation if honest else training),
+        names,
+        None if None in sizes else _median([size for size in sizes if size]) or None,
+        _hash("\n".join(digests).encode()),
+        honest,
+    )
+
+
+def _median(values: Sequence[float]) -> float:
+    """Median of what is over 0; 0.0 where nothing is."""
+    known = [value for value in values if value > 0]
+    return float(np.median(known)) if known else 0.0
 
 
 def _check_apart(images: Sequence[Labelled]) -> list[str]:

@@ -68,6 +68,22 @@ class Trained:
     last_step: int
 
 
+def find_device(name: str) -> torch.device:
+    """Where to compute: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+
+    Raises
+    ------
+    ConfigError
+        If there is no GPU, or it is not known by that name.
+    """
+    there = torch.cuda.is_available()
+    if name not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"device {name!r}; choose auto, cpu or cuda")
+    if name == "cuda" and not there:
+        raise ConfigError("device cuda: no GPU that torch can use is seen here; choose auto or cpu")
+    return torch.device("cuda" if there and name != "cpu" else "cpu")
+
+
 def join_crew(device: torch.device) -> Crew:
     """A crew of one on `device`; under `torchrun`, a place in its crew, with a GPU of its own where it is on GPUs."""
     if not dist.is_torchelastic_launched():
@@ -80,12 +96,20 @@ def join_crew(device: torch.device) -> Crew:
     return Crew(device, dist.get_rank(), dist.get_world_size())
 
 
+def leave_crew(crew: Crew) -> None:
+    """Wait for the others and part."""
+    if crew.size > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+
+
 def train_network(
     task: Task,
     settings: LoopSettings,
     *,
     crew: Crew,
     about: Mapping[str, str],
+    record: str = "",
     checkpoint: bytes | None = None,
     save: Callable[[bytes], None] = lambda _: None,
     report: Callable[[Figures], None] = lambda _: None,
@@ -97,6 +121,8 @@ def train_network(
     ----------
     about : mapping of str to str
         What the run is: kept in checkpoints, and a checkpoint of another run is refused.
+    record : str
+        More to keep in checkpoints, which decides nothing.
     checkpoint : bytes or None
         What `save` was given last, to go on from there.
     save : callable
@@ -125,7 +151,7 @@ def train_network(
         if run.step % settings.validate_every == 0 or run.step == settings.steps:
             figures |= {f"val_{name}": value for name, value in run.validate().items()}
             if crew.rank == 0:
-                save(run.checkpoint(about))
+                save(run.checkpoint(about, record))
         if crew.rank == 0:
             report(figures)
     return run.result()
@@ -193,12 +219,13 @@ class _Run:
             self.best = {"score": score, "step": self.step, "weights": weights, "figures": found}
         return found
 
-    def checkpoint(self, about: Mapping[str, str]) -> bytes:
+    def checkpoint(self, about: Mapping[str, str], record: str) -> bytes:
         """All that is needed to go on."""
         buffer = io.BytesIO()
         state = {
             "model": self.model.state_dict(), "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(), "best": self.best, "step": self.step, "about": dict(about),
+            "record": record,
         }  # fmt: skip
         torch.save(state, buffer)
         return buffer.getvalue()
@@ -229,7 +256,7 @@ class _Run:
 
 
 def read_checkpoint(data: bytes) -> dict[str, Any]:
-    """The parts of a checkpoint: `model`, `average`, `optimizer`, `best`, `step`, `about`.
+    """The parts of a checkpoint: `model`, `average`, `optimizer`, `best`, `step`, `about`, `record`.
 
     Raises
     ------
@@ -238,7 +265,7 @@ def read_checkpoint(data: bytes) -> dict[str, Any]:
     """
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        if {"model", "average", "optimizer", "best", "step", "about"} <= state.keys():
+        if {"model", "average", "optimizer", "best", "step", "about", "record"} <= state.keys():
             return dict(state)
     except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, ValueError) as error:
         raise ModelError("the checkpoint is damaged or none; take it away to start anew") from error

@@ -152,19 +152,7 @@ def _as_resnet_trunk(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def half_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """The weights as they are stored: float16 on the CPU.
-
-    Raises
-    ------
-    ModelError
-        If one is beyond what 16 bits hold.
-    """
-    tensors = {}
-    for name, value in model.state_dict().items():
-        half = value.detach().cpu().contiguous()
-        half = half.half() if half.is_floating_point() else half
-        if not torch.isfinite(half).all():
-            raise ModelError(f"weights {name}: not finite in 16 bits; training went astray: lower learning_rate")
-        tensors[name] = half
-    return tensors
+def half_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as they are stored: float16 on the CPU, counters as they are."""
+    kept = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    return {name: value.half() if value.is_floating_point() else value for name, value in kept.items()}

@@ -1,0 +1,105 @@
+"""Training on a lab's own images: `cellseg train maskrcnn`. Floor 7."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cellseg.commands.options import OutFile, StainOption, parse_stain
+from cellseg.commands.progress import show_progress
+from cellseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cellseg.network_config import MaskRcnnTrainSettings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Train a network on images of your own: `cellseg train maskrcnn` finds cells.",
+)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command()
+def maskrcnn(
+    out: OutFile,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", help="Folder of images with NAME_labels.png, NAME.geojson or COCO; may be repeated."),
+    ] = None,
+    init: Annotated[
+        str, typer.Option("--init", help="Weights to start from: nucleus (in the package) or a .safetensors file.")
+    ] = "",
+    imagenet: Annotated[
+        Path | None, typer.Option("--imagenet", help="ImageNet weights of the trunk (.pth), to start from scratch.")
+    ] = None,
+    classes: Annotated[
+        str, typer.Option("--classes", help="Class names in order, by commas; one name takes all objects together.")
+    ] = "",
+    stain: StainOption = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps; wins over the settings.")] = None,
+    settings: Annotated[
+        str | None, typer.Option("--settings", help="The section train.maskrcnn of the settings, as JSON or a file.")
+    ] = None,
+    licence: Annotated[str, typer.Option("--licence", help="Licence of the weights, written into them.")] = "",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    loaders: Annotated[int, typer.Option("--loaders", min=0, help="Processes that make crops; changes no result.")] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run that was broken off left its checkpoint, if it did.")
+    ] = False,
+    export: Annotated[
+        Path | None, typer.Option("--export", help="A run's .checkpoint: write its best weights so far, train nothing.")
+    ] = None,
+) -> None:
+    """Train Mask R-CNN on images with outlined cells; writes weights, and beside them a log and its curves.
+
+    With --init, a few outlined images and some minutes adapt the weights in the package; without it training starts
+    anew and needs hundreds of images and hours.
+
+    `torchrun --nproc-per-node N -m cellseg train maskrcnn ...` uses N GPUs.
+    """
+    from cellseg.stages.train import TrainRequest, export_checkpoint, train_maskrcnn
+
+    if export is not None:
+        _show(out, export_checkpoint(export, out))
+        return
+    if not data:
+        raise ConfigError("--data: no folder of labelled images; give at least one")
+    request = TrainRequest(
+        tuple(data), out, _settings(settings, steps), init, imagenet,
+        tuple(name.strip() for name in classes.split(",") if name.strip()), parse_stain(stain or "he"), licence,
+        device, resume, loaders, shlex.join(["cellseg", *sys.argv[1:]]),
+    )  # fmt: skip
+    with show_progress("train") as progress:
+        metadata = train_maskrcnn(request, progress=progress, report=_say)
+    _show(out, metadata)
+
+
+def _settings(text: str | None, steps: int | None) -> MaskRcnnTrainSettings:
+    from cellseg.io.settings import read_settings
+    from cellseg.network_config import MaskRcnnTrainSettings
+    from cellseg.stages.train import with_steps
+
+    settings = read_settings(MaskRcnnTrainSettings, text)
+    return settings if steps is None else with_steps(settings, steps)
+
+
+def _say(figures: dict[str, float]) -> None:
+    found = ", ".join(f"{n.removeprefix('val_')} {v:.3f}" for n, v in figures.items() if "ap@" in n or n == "val_score")
+    typer.echo(f"step {figures['step']:.0f}: loss {figures['loss']:.3f}; validation: {found}")
+
+
+def _show(out: Path, metadata: dict[str, Any]) -> None:
+    score = metadata["metrics"].get("score")
+    typer.echo(
+        f"{out}: weights of step {metadata['best_step']}, classes {', '.join(metadata['classes'])}, validation score "
+        f"{'unknown' if score is None else format(score, '.3f')}; use them by segmentation.maskrcnn.weights"
+    )
