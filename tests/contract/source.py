@@ -40,7 +40,15 @@ SHARED_ON_FLOOR_3 = {"cellseg.preprocess.recipe", "cellseg.preprocess.normalize"
 """What a slide's planes are made with: the only modules that another package of floor 3 may import."""
 
 KNOW_PATHS = {"io", "stages", "cli", "commands", "types", "__main__", "__init__"}
-KNOW_TORCH = {"segment/maskrcnn.py", "segment/segnet.py", "io/weights.py", "train"}
+KNOW_TORCH = {
+    "segment/backbone.py",
+    "segment/pool.py",
+    "segment/maskrcnn.py",
+    "segment/detect.py",
+    "segment/infer.py",
+    "io/weights.py",
+    "train",
+}
 
 
 def modules() -> list[Path]:
@@ -70,6 +78,14 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: import by full name"
             yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def typing_lines(path: Path) -> set[int]:
+    """Lines that only a type checker reads: under `if TYPE_CHECKING:`."""
+    blocks = [
+        node for node in ast.walk(tree(path)) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+    ]
+    return {line for block in blocks for line in range(block.lineno, (block.end_lineno or block.lineno) + 1)}
 
 
 def functions(node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
