@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -28,23 +28,26 @@ from cellseg.segment.pool import RoiPool
 MASK_GRID = 28
 """Side of the grid that a mask is predicted on, in its box."""
 _FINEST = str(STRIDES[0])
-_MEAN = (0.485, 0.456, 0.406)
-_SD = (0.229, 0.224, 0.225)
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_SD = (0.229, 0.224, 0.225)
 
 
-class _NoResize(GeneralizedRCNNTransform):
+class _NoResize(GeneralizedRCNNTransform):  # type: ignore[misc]
     """Normalises and batches; sizes and boxes stay as they are, masks in their boxes."""
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
         return image, target
 
     def postprocess(
-        self, result: list[dict[str, Tensor]], image_shapes: Any, original_image_sizes: Any  # noqa: ANN401 - torchvision's
+        self,
+        result: list[dict[str, Tensor]],
+        image_shapes: Any,  # noqa: ANN401 - torchvision's
+        original_image_sizes: Any,  # noqa: ANN401 - torchvision's
     ) -> list[dict[str, Tensor]]:
         return result
 
 
-class _ProposalNetwork(RegionProposalNetwork):
+class _ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
     """Proposals from stride 4 on; the finest level is for masks alone."""
 
     def forward(
@@ -54,7 +57,7 @@ class _ProposalNetwork(RegionProposalNetwork):
         return cast("tuple[list[Tensor], dict[str, Tensor]]", super().forward(images, coarse, targets))
 
 
-class _CellHeads(RoIHeads):
+class _CellHeads(RoIHeads):  # type: ignore[misc]
     """Class, box and mask of every proposal; trained with a mask loss that small outlines count in."""
 
     def forward(
@@ -131,7 +134,7 @@ def mask_losses(logits: Tensor, truth: Tensor, classes: Tensor) -> tuple[Tensor,
     if len(truth) == 0:
         return logits.sum() * 0, logits.sum() * 0
     own = logits[torch.arange(len(logits), device=logits.device), classes]
-    cross_entropy = F.binary_cross_entropy_with_logits(own, truth)
+    cross_entropy = functional.binary_cross_entropy_with_logits(own, truth)
     probability = own.sigmoid().flatten(1)
     truth = truth.flatten(1)
     both = 2 * (probability * truth).sum(1)
@@ -148,9 +151,7 @@ def build_maskrcnn(architecture: Architecture) -> MaskRCNN:
     """
     backbone = PyramidBackbone(architecture.backbone, architecture.pyramid_channels)
     channels, n_classes = architecture.pyramid_channels, len(architecture.classes) + 1
-    anchors = AnchorGenerator(
-        architecture.anchor_px, (architecture.anchor_ratios,) * len(architecture.anchor_px)
-    )
+    anchors = AnchorGenerator(architecture.anchor_px, (architecture.anchor_ratios,) * len(architecture.anchor_px))
     model = MaskRCNN(
         backbone,
         rpn_anchor_generator=anchors,
@@ -161,7 +162,7 @@ def build_maskrcnn(architecture: Architecture) -> MaskRCNN:
         mask_predictor=MaskRCNNPredictor(architecture.mask_channels, architecture.mask_channels, n_classes),
         **_SAMPLING,
     )
-    model.transform = _NoResize(0, 0, _MEAN, _SD, size_divisible=STRIDES[-1])
+    model.transform = _NoResize(0, 0, IMAGE_MEAN, IMAGE_SD, size_divisible=STRIDES[-1])
     model.rpn.__class__ = _ProposalNetwork
     model.roi_heads.__class__ = _CellHeads
     model.roi_heads.box_roi_pool = RoiPool(STRIDES[1:], 7, canonical_px=28)
@@ -178,4 +179,3 @@ _SAMPLING: dict[str, Any] = {
     "box_batch_size_per_image": 192, "box_positive_fraction": 0.33,
     "box_score_thresh": 0.05, "box_nms_thresh": 0.5, "box_detections_per_img": 10_000,
 }  # fmt: skip
-

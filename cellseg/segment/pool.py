@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class RoiPool(nn.Module):
@@ -34,44 +34,45 @@ class RoiPool(nn.Module):
 
     def forward(self, features: dict[str, Tensor], boxes: list[Tensor], image_shapes: object) -> Tensor:
         """Features of all boxes (x0, y0, x1, y1, px) of all images, in their order."""
-        levels = [features[str(stride)] for stride in self.strides]
-        channels = levels[0].shape[1]
-        side = self.output_size[0]
         every = torch.cat(boxes)
         image = torch.cat([box.new_full((len(box),), number) for number, box in enumerate(boxes)]).long()
-        if len(every) == 0:
-            return levels[0].new_zeros((0, channels, side, side))
-        rows = torch.cat([level.permute(0, 2, 3, 1).reshape(-1, channels) for level in levels])
-        index, weight = self._taps(every, image, [level.shape for level in levels])
-        pooled = F.embedding_bag(index, rows, per_sample_weights=weight.to(rows.dtype), mode="sum")
-        return pooled.view(len(every), side, side, channels).permute(0, 3, 1, 2)
+        return self.read(features, every, image).permute(0, 3, 1, 2)
 
-    def _taps(self, boxes: Tensor, image: Tensor, shapes: Sequence[torch.Size]) -> tuple[Tensor, Tensor]:
-        """Rows (N * side^2, 4) of the four neighbours of every sample, and their weights."""
-        device = boxes.device
-        height = torch.tensor([shape[2] for shape in shapes], device=device)
-        width = torch.tensor([shape[3] for shape in shapes], device=device)
-        sizes = torch.tensor([shape[0] * shape[2] * shape[3] for shape in shapes], device=device)
-        starts = sizes.cumsum(0) - sizes
+    def read(self, features: dict[str, Tensor], boxes: Tensor, image: Tensor) -> Tensor:
+        """(N, side, side, C) features of boxes (N, 4) of the images of a batch whose numbers are `image` (N,)."""
+        maps = [features[str(stride)] for stride in self.strides]
+        side, channels = self.output_size[0], maps[0].shape[1]
         size_px = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).clamp(min=0).sqrt()
-        level = torch.floor(torch.log2(size_px / self.canonical_px + 1e-6)).clamp(0, len(shapes) - 1).long()
-        stride = torch.tensor(self.strides, device=device)[level]
-        rows, columns = height[level], width[level]
-        y, fy = self._samples(boxes[:, 1] / stride, boxes[:, 3] / stride, rows)
-        x, fx = self._samples(boxes[:, 0] / stride, boxes[:, 2] / stride, columns)
-        corner = (starts[level] + image * rows * columns)[:, None, None]
-        row, across = (rows > 1).long()[:, None, None] * columns[:, None, None], (columns > 1).long()[:, None, None]
-        first = corner + (y * columns[:, None])[:, :, None] + x[:, None, :]
+        level = torch.floor(torch.log2(size_px / self.canonical_px + 1e-6)).clamp(0, len(maps) - 1).long()
+        parts, places = [], []
+        for number, (stride, one) in enumerate(zip(self.strides, maps, strict=True)):
+            own = torch.nonzero(level == number)[:, 0]
+            if len(own) == 0:
+                continue
+            index, weight = self._taps(boxes[own] / stride, image[own], one.shape[2], one.shape[3])
+            rows = one.permute(0, 2, 3, 1).reshape(-1, channels)
+            parts.append(functional.embedding_bag(index, rows, per_sample_weights=weight.to(rows.dtype), mode="sum"))
+            places.append(own)
+        if not parts:
+            return maps[0].new_zeros((0, side, side, channels))
+        pooled = torch.cat([part.view(-1, side, side, channels) for part in parts])
+        return pooled if len(parts) == 1 else pooled[torch.argsort(torch.cat(places))]
+
+    def _taps(self, boxes: Tensor, image: Tensor, n_rows: int, n_columns: int) -> tuple[Tensor, Tensor]:
+        """Rows (N * side^2, 4) of the four neighbours of every sample in a map, and their weights."""
+        y, fy = self._samples(boxes[:, 1], boxes[:, 3], n_rows)
+        x, fx = self._samples(boxes[:, 0], boxes[:, 2], n_columns)
+        row, across = n_columns if n_rows > 1 else 0, 1 if n_columns > 1 else 0
+        first = (image * n_rows * n_columns)[:, None, None] + (y * n_columns)[:, :, None] + x[:, None, :]
         index = torch.stack([first, first + across, first + row, first + row + across], -1)
         wy, wx = fy[:, :, None], fx[:, None, :]
         weight = torch.stack([(1 - wy) * (1 - wx), (1 - wy) * wx, wy * (1 - wx), wy * wx], -1)
         return index.reshape(-1, 4), weight.reshape(-1, 4)
 
-    def _samples(self, low: Tensor, high: Tensor, n_cells: Tensor) -> tuple[Tensor, Tensor]:
+    def _samples(self, low: Tensor, high: Tensor, n_cells: int) -> tuple[Tensor, Tensor]:
         """Along one axis: (N, side) the cell before each sample, and how far beyond it the sample lies, 0..1."""
         side = self.output_size[0]
         at = (torch.arange(side, device=low.device) + 0.5) / side
-        place = low[:, None] + (high - low)[:, None] * at - 0.5
-        place = torch.minimum(place.clamp(min=0), (n_cells[:, None] - 1).to(place.dtype))
-        before = torch.minimum(place.floor().long(), (n_cells[:, None] - 2).clamp(min=0))
+        place = (low[:, None] + (high - low)[:, None] * at - 0.5).clamp(0, n_cells - 1)
+        before = place.floor().long().clamp(max=max(n_cells - 2, 0))
         return before, place - before

@@ -1,0 +1,113 @@
+"""Whether cells have the size that was expected of them, and the scale that suits them. Floor 3: arrays and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MIN_CELLS = 10
+"""Fewer cells tell no size."""
+_ROUNDS = 2
+_FARTHEST = 4.0
+
+
+@dataclass(frozen=True)
+class Glance:
+    """The cells seen at one scale: diameters of discs of their areas (n,), px of the slide, and scores (n,)."""
+
+    diameters_px: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+    @property
+    def median_px(self) -> float | None:
+        """Median diameter; None without cells."""
+        return float(np.median(self.diameters_px)) if len(self.diameters_px) else None
+
+    @property
+    def score(self) -> float:
+        """Sum of the scores: how much the network recognises."""
+        return float(self.scores.sum())
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the first look found: the factor on the scale, and each (factor, glance) that led to it, the first first."""
+
+    factor: float
+    glances: tuple[tuple[float, Glance], ...]
+    expected_px: float
+    agrees: bool | None
+
+    def record(self) -> dict[str, Any]:
+        """Plain values for labels.json; `agrees` is null where too few cells were found to tell."""
+        tried = [
+            {
+                "factor": round(factor, 4),
+                "n_cells": len(seen.scores),
+                "diameter_px": None if seen.median_px is None else round(seen.median_px, 2),
+                "sum_of_scores": round(seen.score, 2),
+            }
+            for factor, seen in self.glances
+        ]
+        return {"looked": True, "agrees": self.agrees, "factor": round(self.factor, 4), "tried": tried}
+
+
+def find_scale(
+    glance: Callable[[float], Glance],
+    *,
+    expected_px: float,
+    tolerance: float,
+    may_follow: bool,
+    limits: tuple[float, float] = (0.0, np.inf),
+) -> Look:
+    """The factor on the scale at which cells have the size that the network knows.
+
+    Where at least ten cells are found and their median is off by more than `tolerance`, the scale follows it, up to
+    twice and within a quarter to four times. Where fewer are found, double and half the scale are tried as well, and
+    the one at which the network recognises the most (sum of scores) is kept.
+
+    Parameters
+    ----------
+    glance : callable
+        What is seen at a factor on the scale.
+    expected_px : float
+        Diameter of the typical cell, px of the slide, that the factor 1 stands for.
+    may_follow : bool
+        False: only compare.
+    limits : (float, float)
+        The least and the greatest factor.
+    """
+    low, high = max(1 / _FARTHEST, limits[0]), min(_FARTHEST, limits[1])
+    seen = {1.0: glance(1.0)}
+    factor = 1.0
+    if may_follow and len(seen[1.0].scores) < MIN_CELLS:
+        for other in (2.0, 0.5):
+            if low <= other <= high:
+                seen[other] = glance(other)
+        factor = max(seen, key=lambda tried: seen[tried].score)
+    for _ in range(_ROUNDS if may_follow else 0):
+        now = seen[factor]
+        if now.median_px is None or len(now.scores) < MIN_CELLS:
+            break
+        if agree(now.median_px, expected_px / factor, tolerance):
+            break
+        better = float(np.clip(round(expected_px / now.median_px, 4), low, high))
+        if better in seen:
+            break
+        seen[better] = glance(better)
+        if seen[better].score < now.score / 2:
+            break  # what was followed were no cells
+        factor = better
+    last = seen[factor]
+    told = last.median_px is not None and len(last.scores) >= MIN_CELLS
+    agrees = agree(last.median_px, expected_px, tolerance) if told and last.median_px is not None else None
+    return Look(factor, tuple(seen.items()), expected_px, agrees)
+
+
+def agree(found_px: float, expected_px: float, tolerance: float) -> bool:
+    """Whether two sizes differ by no more than the ratio `tolerance`."""
+    return bool(1 / tolerance <= found_px / expected_px <= tolerance)
