@@ -61,13 +61,15 @@ def labels(
     draws: DrawsOption = 1000,
     seed: SeedOption = 0,
 ) -> None:
-    """AP, precision, recall, F1, PQ, AJI and Dice of label images, per group, with intervals over images."""
-    from cellseg.stages.evaluate import evaluate_labels
+    """AP at IoU 0.5 to 0.9, precision, recall, F1, PQ, AJI and Dice of label images, per group, with intervals."""
+    from cellseg.stages.evaluate import evaluate_labels, format_label_rows, write_rows
 
     chosen = _pairs(prediction, truth, pairs)
     with show_progress("evaluate") as progress:
         rows = evaluate_labels(chosen, n_draws=draws, seed=seed, progress=progress)
-    _show(rows, json)
+    if json is not None:
+        write_rows(json, rows)
+    typer.echo(format_label_rows(rows))
 
 
 @app.command()

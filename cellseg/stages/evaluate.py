@@ -34,7 +34,10 @@ from cellseg.types import Progress, Window, silent
 Row = dict[str, Any]
 _STRIP_PX = 1024
 
-LABEL_FIGURES = ("ap@0.5", "ap_by_image@0.5", "ap@0.75", "f1@0.5", "pq", "aji", "dice", "object_dice")
+LABEL_FIGURES = (
+    "ap@0.5", "ap_by_image@0.5", "ap@0.75", "ap_mean", "precision@0.5", "recall@0.5", "f1@0.5", "pq", "aji", "dice",
+    "object_dice",
+)  # fmt: skip
 POINT_FIGURES = ("alone", "shared", "outside")
 VERDICT_FIGURES = ("auroc", "average_precision", "balanced_accuracy", "sensitivity", "specificity")
 
@@ -289,6 +292,15 @@ def format_rows(rows: Sequence[Row], names: Sequence[str] | None = None) -> str:
         padded = [text.rjust(width) for text, width in zip(line, widths, strict=True)]
         lines.append("  ".join([line[0].ljust(widths[0]), *padded[1:]]).rstrip())
     return "\n".join(lines)
+
+
+def format_label_rows(rows: Sequence[Row]) -> str:
+    """The rows of `evaluate_labels` as text: figures with their intervals, then AP at every IoU threshold."""
+    if not rows:
+        return format_rows(rows)
+    names = [f"ap@{threshold:g}" for threshold in IOU_THRESHOLDS]
+    curve = [{"group": row["group"], **{name: row[name] for name in names}} for row in rows]
+    return f"{format_rows(rows)}\n\n{format_rows(curve, ['group', *names])}"
 
 
 def _cell(row: Row, name: str) -> str:

@@ -20,6 +20,18 @@ def ious_of(truth, prediction):
     return table
 
 
+def object_dice(one, other):
+    """Sirinukunwattana's sum, one way: each object with the one that it shares most pixels with, weighted by area."""
+    total = 0.0
+    for i in np.unique(one[one > 0]):
+        mask = one == i
+        under = other[mask & (other > 0)]
+        if under.size:
+            best = other == np.bincount(under).argmax()
+            total += mask.sum() * 2 * (mask & best).sum() / (mask.sum() + best.sum())
+    return total / (one > 0).sum()
+
+
 def brute_force(truth, prediction):
     """The figures from dense tables; StarDist's cost matrix for the assignment, Kumar's loop for the AJI."""
     iou, out = ious_of(truth, prediction), {}
@@ -31,6 +43,7 @@ def brute_force(truth, prediction):
         tp = int(hit.sum())
         out[f"ap@{t:g}"] = tp / (n_true + n_predicted - tp)
         out[f"f1@{t:g}"] = 2 * tp / (n_true + n_predicted)
+        out[f"precision@{t:g}"], out[f"recall@{t:g}"] = tp / n_predicted, tp / n_true
         if t == 0.5:
             out["pq"] = iou[r, c][hit].sum() / ((n_true + n_predicted) / 2)
     common = union = 0
@@ -46,6 +59,8 @@ def brute_force(truth, prediction):
         union += ((truth == t) | (prediction == p)).sum()
     union += sum((prediction == p).sum() for p in np.unique(prediction[prediction > 0]) if p not in used)
     out["aji"] = common / union
+    out["ap_mean"] = np.mean([out[f"ap@{t:g}"] for t in IOU_THRESHOLDS])
+    out["object_dice"] = (object_dice(truth, prediction) + object_dice(prediction, truth)) / 2
     out["dice"] = 2 * ((truth > 0) & (prediction > 0)).sum() / ((truth > 0).sum() + (prediction > 0).sum())
     return out
 

@@ -16,6 +16,7 @@ from cellseg.stages.evaluate import (
     evaluate_labels,
     evaluate_points,
     evaluate_verdict,
+    format_label_rows,
     format_rows,
     read_overlaps,
     read_points,
@@ -52,6 +53,19 @@ def test_rows_are_per_group_with_intervals(tmp_path):
     assert (mixed["ap@0.5_low"], mixed["ap@0.5_high"]) == (0.0, 1.0)
     expected = figures([score_image(blobs((96, 96)), bricks((96, 96), height_px=48, width_px=48))])
     assert evaluate_labels([Pair(wrong, truth)], n_draws=2)[0]["aji"] == expected["aji"]
+
+
+def test_the_text_has_every_figure_and_ap_at_every_threshold(tmp_path):
+    labels = save(tmp_path / "t.ome.tif", blobs((96, 96)))
+    rows = evaluate_labels([Pair(labels, labels, "he"), Pair(labels, labels, "he")], n_draws=10)
+    figures_of, curve = format_label_rows(rows).split("\n\n")
+    assert {"group", "n_true", "ap_mean", "precision@0.5", "recall@0.5", "f1@0.5", "pq", "aji", "dice"} <= set(
+        figures_of.split("\n")[0].split()
+    )
+    header, line = curve.split("\n")
+    assert header.split() == ["group", *(f"ap@{t}" for t in (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9))]
+    assert line.split() == ["he", *["1.000"] * 9]
+    assert format_label_rows([]) == "nothing to evaluate"
 
 
 def test_sizes_that_differ_name_both_files(tmp_path):
