@@ -72,7 +72,7 @@ class TrainRequest:
     licence: str = ""
     device: str = "auto"
     resume: bool = False
-    loaders: int = 1
+    loaders: int = 2
     command: str = ""
 
 
@@ -223,8 +223,8 @@ def _check_files(request: TrainRequest, files: TrainingFiles) -> None:
         raise ConfigError(f"--init {request.init} and --imagenet {request.imagenet}: give one of them")
     if files.checkpoint.is_file() and not request.resume:
         raise ConfigError(
-            f"{files.checkpoint}: a run that was broken off; go on with --resume, keep its best weights with --export, or take "
-            "it away"
+            f"{files.checkpoint}: a run that was broken off; go on with --resume, keep its best weights with --export, "
+            "or take it away"
         )
 
 

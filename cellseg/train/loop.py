@@ -15,14 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import cv2
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
 from cellseg.errors import ConfigError, ModelError
 from cellseg.network_config import LoopSettings
+from cellseg.stream import map_tiles
 
 Figures = dict[str, float]
 
@@ -113,7 +112,7 @@ def train_network(
     checkpoint: bytes | None = None,
     save: Callable[[bytes], None] = lambda _: None,
     report: Callable[[Figures], None] = lambda _: None,
-    loaders: int = 1,
+    loaders: int = 2,
 ) -> Trained:
     """Train `task.model` to the end, or until its score stands still.
 
@@ -131,7 +130,7 @@ def train_network(
         Gets the figures of every step: "step", "loss" and its parts, "norm" of the gradient, "learning_rate", and with
         a validation its figures as "val_NAME"; of several processes only the first calls it.
     loaders : int
-        Processes that make crops; changes time, not results.
+        Threads that make batches ahead (from 2 on); changes time, not results.
 
     Raises
     ------
@@ -145,9 +144,10 @@ def train_network(
     run = _Run(task, settings, crew)
     if checkpoint is not None:
         run.restore(read_checkpoint(checkpoint), about)
-    batches = _batches(task, settings, crew, run.step, loaders)
-    while run.step < settings.steps and not run.stands_still():
-        figures = run.take_step(next(batches))
+    for batch in _batches(task, settings, crew, run.step, loaders):
+        if run.stands_still():
+            break
+        figures = run.take_step(batch)
         if run.step % settings.validate_every == 0 or run.step == settings.steps:
             figures |= {f"val_{name}": value for name, value in run.validate().items()}
             if crew.rank == 0:
@@ -191,7 +191,7 @@ class _Run:
         total = torch.stack(list(parts.values())).sum()
         if not torch.isfinite(total):
             raise ModelError(
-                f"step {self.step + 1}: the loss is {float(total)} on the images "
+                f"step {self.step + 1}: the loss is {total.item()} on the images "
                 f"{', '.join(sorted(set(self.task.names(batch))))}; look at their pixels and labels, or lower "
                 "learning_rate"
             )
@@ -287,33 +287,16 @@ def computes_in_half(device: torch.device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-class _Samples(Dataset[Any]):
-    """The crops of all steps from `first` on, of one process of the crew, in their order."""
-
-    def __init__(self, task: Task, settings: LoopSettings, crew: Crew, first: int) -> None:
-        self.task, self.seed, self.crew, self.first = task, settings.seed, crew, first
-        self.own = settings.batch // crew.size
-        self.n = (settings.steps - first) * self.own
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __getitem__(self, at: int) -> Any:  # noqa: ANN401 - the task's own
-        step, index = divmod(at, self.own)
-        return self.task.sample(self.seed, self.first + step, index * self.crew.size + self.crew.rank)
-
-
 def _batches(task: Task, settings: LoopSettings, crew: Crew, first: int, loaders: int) -> Iterator[list[Any]]:
-    samples = _Samples(task, settings, crew, first)
-    if len(samples) == 0:
-        return iter(())
-    return iter(
-        DataLoader(samples, batch_size=samples.own, num_workers=loaders, collate_fn=list, worker_init_fn=_one_thread)
-    )
+    """The own part of the batch of each step from `first` on.
 
+    Made ahead by threads, whose hot loops release the interpreter: processes would copy the images, or fork OpenCV.
+    """
 
-def _one_thread(_: int) -> None:
-    cv2.setNumThreads(1)
+    def draw(step: int) -> list[Any]:
+        return [task.sample(settings.seed, step, index) for index in range(crew.rank, settings.batch, crew.size)]
+
+    return map_tiles(draw, range(first, settings.steps), workers=loaders)
 
 
 def _share_gradients(model: nn.Module, crew: Crew) -> None:

@@ -1,0 +1,39 @@
+"""Labelled images and small networks that the tests of training use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from fields import discs, fluorescence_look
+
+from cellseg.network_config import AugmentSettings, MaskRcnnTrainSettings
+from cellseg.segment.architecture import Architecture
+from cellseg.train.data import TrainingImage, median_diameter_px
+
+SMALL = Architecture(pyramid_channels=32, box_units=64, mask_channels=16, mask_layers=1)
+PLAIN = AugmentSettings(
+    intensity=0, stain=0, blur=0, noise=0, jpeg=0, inversion=0, gray=0, scale_spread=0.1, rotation="right_angles"
+)
+"""Flips, quarter turns and little else."""
+QUICK = MaskRcnnTrainSettings(
+    steps=4, batch=2, warmup_steps=1, crop_px=64, learning_rate=1e-3, validate_every=2, ema=0.5, augment=PLAIN
+)
+
+
+def disc_image(seed: int, *, name: str | None = None, side: int = 96, kind: str = "fluorescence") -> TrainingImage:
+    """Bright discs on a dark ground, as a network is fed."""
+    labels = discs((side, side), radius_px=9.0, spacing_px=26, seed=seed)
+    pixels = np.repeat(fluorescence_look(labels, seed=seed), 3, axis=2)
+    dense = labels.astype(np.int32)
+    return TrainingImage(name or f"disc{seed}", pixels, dense, "fluorescence", kind, median_diameter_px(dense))
+
+
+def write_pair(folder: Path, name: str, *, seed: int = 0, side: int = 96) -> np.ndarray:
+    """`name`.png and `name`_labels.png of a gray image in the folder; the labels."""
+    image = disc_image(seed, side=side)
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / f"{name}.png"), image.pixels[:, :, 0])
+    cv2.imwrite(str(folder / f"{name}_labels.png"), image.labels.astype(np.uint16))
+    return image.labels
