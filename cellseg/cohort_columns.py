@@ -54,7 +54,7 @@ LEDGER_COLUMNS: tuple[Column, ...] = (
     _c("sample", "string", "", "the sample's name in the sample sheet"),
     _c("outcome", "string", "", "done, failed, or unassessable (its quality does not allow a verdict; its tables are empty)"),
     _c("stage", "string", "", "the stage that failed, or that found the slide unassessable; empty when done"),
-    _c("reason", "string", "", "why, on one line; for done: why there are no cells, or empty"),
+    _c("reason", "string", "", "why, on one line; for done: why there are no cells or what to look at (cells of another size than expected), or empty"),
     _c("n_cells", "int64", "", "cells found; empty when failed", "", "", 0),
     _c("path", "string", "", "the image"),
 )  # fmt: skip

@@ -15,7 +15,9 @@ from typing import Literal
 from cellseg.errors import TableError
 
 DType = Literal["string", "uint32", "int32", "int64", "float64", "bool"]
-Family = Literal["identity", "position", "shape", "intensity", "focus", "neighborhood", "flags", "verdict", "cohort"]
+Family = Literal[
+    "identity", "position", "shape", "intensity", "focus", "neighborhood", "detection", "flags", "verdict", "cohort"
+]
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,10 @@ COLUMNS: tuple[Column, ...] = (
     _c("focus", "edge_sharpness_per_um", "float64", "1/um", "mean gradient along the outline, relative to the slide's contrast; blurred cells score low; NaN where the slide has no contrast or the cell fills the image", "mean length of the Sobel gradient (kernels / 8) of gray over the cell's pixels with a 4-neighbour in the image that is not of the cell / (99 % - 1 % quantile of the slide's gray) / mpp", "Pech-Pacheco et al. 2000, ICPR (gradient measures of focus)", 0),
     _c("neighborhood", "nearest_neighbor_um", "float64", "um", "distance to the nearest other centroid; NaN where the cell is alone", "least Euclidean distance of centroids * mpp", "", 0),
     _c("neighborhood", "density_per_mm2", "float64", "1/mm2", "cells around this one", "other centroids within density_radius_um / area of the part of that disc that lies in the image", "", 0),
+    _c("detection", "score", "float64", "1", "how sure the segmenter is that this is a cell; NaN for method threshold, which knows no scores", "of a Mask R-CNN: the softmax of the class; of a cell joined at seams: its best piece", "He et al. 2017, ICCV", 0, 1),
+    _c("detection", "class", "string", "", "what the segmenter says it is, one of the classes of its weights; empty for a segmenter without classes"),
     _c("flags", "touches_border", "bool", "", "the bounding box touches the image's border: the cell may be cut there"),
-    _c("flags", "seam_joined", "bool", "", "joined from pieces because it was larger than the overlap of tiles; never so for method threshold, which does not depend on tiles"),
+    _c("flags", "seam_joined", "bool", "", "joined from the pieces of several windows because it was larger than their overlap; never so for method threshold, which does not depend on tiles"),
     _c("verdict", "status", "string", "", "healthy, abnormal, uncertain or excluded: exactly one"),
     _c("verdict", "abnormal_score", "float64", "1", "distance from the healthy reference, of excluded cells too; NaN without a usable reference, or when none of its features was measured", "root mean square (or largest) of the clipped absolute robust z of the features", "Rousseeuw & Croux 1993, JASA 88:1273", 0),
     _c("verdict", "n_reasons", "int32", "", "number of reasons", "", "", 0),
@@ -142,7 +146,9 @@ def columns_of(families: Iterable[Family], planes: Iterable[str] = ()) -> tuple[
             chosen.discard("intensity")
         out.append(column)
     if "intensity" in chosen:
-        at = next((i for i, c in enumerate(out) if c.family in ("neighborhood", "flags", "verdict")), len(out))
+        at = next(
+            (i for i, c in enumerate(out) if c.family in ("neighborhood", "detection", "flags", "verdict")), len(out)
+        )
         out[at:at] = _plane_columns(planes)
     return tuple(out)
 

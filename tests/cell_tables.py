@@ -12,7 +12,7 @@ from cellseg.io.table import TableWriter, schema_of
 from cellseg.preprocess.recipe import Recipe
 
 COLUMNS = columns_of(
-    ["identity", "position", "shape", "intensity", "focus", "neighborhood", "flags"],
+    ["identity", "position", "shape", "intensity", "focus", "neighborhood", "detection", "flags"],
     ["intensity_gray", "od_hematoxylin"],
 )
 

@@ -92,11 +92,22 @@ def as_json(section, *keys):
 
 
 def segmentation_settings(wildcards):
-    """The segmentation section, with what it says of this sample's stain and no other."""
-    stain = SAMPLES[wildcards.sample]["stain"]
-    by_stain = config["segmentation"]["by_stain"]
-    own = {stain: by_stain[stain]} if stain in by_stain else {}
-    return json.dumps(config["segmentation"] | {"by_stain": own}, sort_keys=True)
+    """The method and its part of the segmentation section, with what it says of this sample's stain and no other."""
+    section, stain = config["segmentation"], SAMPLES[wildcards.sample]["stain"]
+    by_stain = {stain: section["by_stain"][stain]} if stain in section["by_stain"] else {}
+    parts = {
+        "threshold": {"threshold": section["threshold"], "by_stain": by_stain},
+        "maskrcnn": {"maskrcnn": section["maskrcnn"]},
+    }
+    part = parts.get(section["method"], {"plugin": section["plugin"]})
+    return json.dumps({"method": section["method"]} | part, sort_keys=True)
+
+
+def weights_file(wildcards):
+    """The file of weights that the settings name, where the method wants one that is not in the package."""
+    section = config["segmentation"]
+    weights = section["maskrcnn"]["weights"]
+    return weights if section["method"] == "maskrcnn" and weights.endswith(".safetensors") else []
 
 
 def reference_of(wildcards):

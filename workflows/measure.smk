@@ -2,6 +2,7 @@ rule measure:
     input:
         image=image_if_there,
         labels=in_results("samples/{sample}/segment/labels.ome.tif"),
+        instances=in_results("samples/{sample}/segment/instances.parquet"),
         recipe=in_results("samples/{sample}/preprocess/recipe.json"),
     output:
         measurements=in_results("samples/{sample}/measure/measurements.parquet"),
@@ -23,5 +24,6 @@ rule measure:
         inputs=as_json("input", "max_decoded_mpx"),
     shell:
         "(set -x; cellseg measure {params.image:q} {input.labels:q} -o {output.measurements:q} --recipe {input.recipe:q}"
+        " --instances {input.instances:q}"
         " --settings {params.settings:q} --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
         " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"

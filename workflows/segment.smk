@@ -3,9 +3,11 @@ rule segment:
         image=image_if_there,
         recipe=in_results("samples/{sample}/preprocess/recipe.json"),
         tissue=in_results("samples/{sample}/preprocess/tissue.png"),
+        weights=weights_file,
     output:
         labels=in_results("samples/{sample}/segment/labels.ome.tif"),
         record=in_results("samples/{sample}/segment/labels.json"),
+        instances=in_results("samples/{sample}/segment/instances.parquet"),
     log:
         in_results("logs/segment/{sample}.log"),
     benchmark:
@@ -15,9 +17,10 @@ rule segment:
         "envs/cellseg.yaml"
     threads: share_of_cores()
     resources:
-        mem_mb=more_memory(2000),
+        mem_mb=more_memory(2000 if config["segmentation"]["method"] == "threshold" else 4000),
         runtime=120,
         tile_px=config["compute"]["tile_px"],
+        device=config["compute"]["device"],
     params:
         image=image_path,
         method=config["segmentation"]["method"],
@@ -26,4 +29,5 @@ rule segment:
     shell:
         "(set -x; cellseg segment {params.image:q} -o {output.labels:q} --method {params.method} --recipe {input.recipe:q}"
         " --settings {params.settings:q} --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
+        " --device {resources.device}"
         " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"

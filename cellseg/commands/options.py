@@ -37,6 +37,16 @@ InputsOption = Annotated[
 ]
 TileOption = Annotated[int, typer.Option("--tile-px", min=64, help="Side of a tile, px; changes memory, not results.")]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Threads; changes time, not results.")]
+MethodOption = Annotated[
+    str | None,
+    typer.Option(
+        "--method", help="threshold, maskrcnn, or what another package registers; default: what the settings say."
+    ),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", help="auto, cpu or cuda: where a network runs; default: what the settings say."),
+]
 SampleOption = Annotated[
     str | None, typer.Option("--sample", help="The sample's name in tables and messages; default: the file's.")
 ]
@@ -58,6 +68,19 @@ def parse_stain(name: str) -> Stain:
         if stain == name:
             return stain
     raise ConfigError(f"--stain {name}: no such stain; choose one of {', '.join(STAINS)}")
+
+
+def parse_device(name: str | None) -> str:
+    """A device by its name; auto where none is given.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    if name not in (None, "auto", "cpu", "cuda"):
+        raise ConfigError(f"--device {name}: no such device; choose one of auto, cpu, cuda")
+    return name or "auto"
 
 
 def sample_name(image: Path, sample: str | None) -> str:

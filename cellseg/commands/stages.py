@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cellseg.commands.contain import contain_faults
 from cellseg.commands.options import (
     ChannelOption,
+    DeviceOption,
     ImageArgument,
     InputsOption,
+    MethodOption,
     MppOption,
     OutFile,
     OutFolder,
@@ -22,6 +24,7 @@ from cellseg.commands.options import (
     StainOption,
     TileOption,
     WorkersOption,
+    parse_device,
     parse_stain,
     recipe_of,
     sample_name,
@@ -75,7 +78,7 @@ def preprocess(
 def segment(
     image: ImageArgument,
     out: OutFile,
-    method: Annotated[str | None, typer.Option("--method", help="threshold; default: what the settings say.")] = None,
+    method: MethodOption = None,
     recipe: RecipeOption = None,
     stain: StainOption = None,
     mpp: MppOption = None,
@@ -84,14 +87,15 @@ def segment(
     inputs: InputsOption = None,
     tile_px: TileOption = _TILE_PX,
     workers: WorkersOption = 1,
+    device: DeviceOption = None,
     sample: SampleOption = None,
     placeholder: PlaceholderOption = False,
 ) -> None:
-    """Outline the cells: a uint32 OME-TIFF label image, and its record beside it (labels.json).
+    """Outline the cells: a uint32 OME-TIFF label image, with a record (labels.json) and scores beside it.
 
-    `--settings` takes the section `segmentation` of config.yaml, or just its part `threshold`.
+    `--settings` takes the section `segmentation` of config.yaml, or just the part of it that the method reads.
     """
-    from cellseg.stages.segment import record_path
+    from cellseg.stages.results import instances_path, record_path
 
     def act() -> None:
         from cellseg.config import InputSettings
@@ -105,17 +109,24 @@ def segment(
         with made_or_read as (made, tissue), show_progress("segment") as progress:
             record = segment_slide(
                 image, out, recipe=made, tissue=tissue, settings=chosen, inputs=reading,
-                tile_px=tile_px, workers=workers, progress=progress,
+                tile_px=tile_px, workers=workers, device=parse_device(device), progress=progress,
             )  # fmt: skip
-        typer.echo(
-            f"{out}: {record['n_cells']} cells, {record['cells_are']} than {record['threshold']:g} "
-            f"({record['channel']}, {record['threshold_unit']})"
-        )
+        typer.echo(f"{out}: {_describe(record)}")
 
     contain_faults(
         act, stage="segment", sample=sample_name(image, sample), inputs=_files(recipe),
-        outputs=[out, record_path(out)], placeholder=placeholder,
+        outputs=[out, record_path(out), instances_path(out)], placeholder=placeholder,
     )  # fmt: skip
+
+
+def _describe(record: dict[str, Any]) -> str:
+    """A record of segmentation in a line."""
+    said = f"{record['n_cells']} cells"
+    if record["method"] == "threshold":
+        where = f"({record['channel']}, {record['threshold_unit']})"
+        return f"{said}, {record['cells_are']} than {record['threshold']:g} {where}"
+    joined = f", {record['n_seam_joined']} joined at seams" if record["n_seam_joined"] else ""
+    return "; ".join([f"{said} by {record['method']}{joined}", *record["notes"]])
 
 
 def _files(recipe: Path | None) -> list[Path]:
@@ -126,6 +137,9 @@ def measure(
     image: ImageArgument,
     labels: LabelsArgument,
     out: OutFile,
+    instances: Annotated[
+        Path | None, typer.Option("--instances", help="instances.parquet of the labels: their scores and classes.")
+    ] = None,
     recipe: RecipeOption = None,
     stain: StainOption = None,
     mpp: MppOption = None,
@@ -151,13 +165,13 @@ def measure(
         with made_or_read as (made, _), show_progress("measure") as progress:
             n_cells = measure_cells(
                 image, labels, out, recipe=made, settings=chosen, sample=sample_name(image, sample), tile_px=tile_px,
-                workers=workers, max_decoded_mpx=reading.max_decoded_mpx, progress=progress,
+                workers=workers, max_decoded_mpx=reading.max_decoded_mpx, instances=instances, progress=progress,
             )  # fmt: skip
         typer.echo(f"{out}: {n_cells} cells")
 
     contain_faults(
-        act, stage="measure", sample=sample_name(image, sample), inputs=[labels, *_files(recipe)],
-        outputs=[out], placeholder=placeholder,
+        act, stage="measure", sample=sample_name(image, sample),
+        inputs=[labels, *_files(recipe), *filter(None, [instances])], outputs=[out], placeholder=placeholder,
     )  # fmt: skip
 
 
@@ -297,6 +311,8 @@ def analyze(
         Path | None, typer.Option("--reference", help="reference.json of healthy cells of this stain.")
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="config.yaml; default: all defaults.")] = None,
+    method: MethodOption = None,
+    device: DeviceOption = None,
     workers: WorkersOption = 1,
 ) -> None:
     """Run the whole chain on a few images, one after the other; one that fails does not stop the rest."""
@@ -306,7 +322,8 @@ def analyze(
 
     if mpp is not None and mpp <= 0:
         raise ConfigError(f"--mpp {mpp:g}: microns per pixel are greater than 0")
-    settings = read_config(config)
+    given = {"segmentation.method": method, "compute.device": device and parse_device(device)}
+    settings = read_config(config, {key: value for key, value in given.items() if value is not None})
     if faults := name_faults(settings):
         raise ConfigError("; ".join(faults))
     with show_progress("analyze") as progress:

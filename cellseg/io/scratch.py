@@ -1,4 +1,4 @@
-"""Tile-wise clusters kept on disk, compressed, until their cells are known. Floor 2."""
+"""Labels of tiles kept on disk, compressed, until their cells are known. Floor 2."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ def _look_up(out: Labels, y: int, x: int, local: Labels, offset: int, cell_of: L
     for i in range(local.shape[0]):
         for j in range(local.shape[1]):
             if local[i, j]:
-                out[y + i, x + j] = cell_of[local[i, j] + offset]
+                cell, there = cell_of[local[i, j] + offset], out[y + i, x + j]
+                if cell and (there == 0 or cell < there):
+                    out[y + i, x + j] = cell
 
 
 class ClusterScratch:
-    """A temporary file of the clusters of all tiles; read back strip by strip of the slide as cells.
+    """A temporary file of the labels of all tiles; read back strip by strip of the slide as cells.
 
     Label images compress about a hundredfold, so 20,000 x 20,000 px take some tens of megabytes.
 
@@ -96,7 +98,10 @@ class ClusterScratch:
     def unpack(
         self, strip: int, pieces: list[tuple[_Piece, bytes]], height_px: int, cell_of: NDArray[np.uint32]
     ) -> Labels:
-        """The strip (h, W) uint32 with each cluster replaced by `cell_of` it; safe in any thread."""
+        """The strip (h, W) uint32 with each cluster replaced by `cell_of` it; safe in any thread.
+
+        Where tiles overlap, the cell with the least number has the pixel.
+        """
         out = np.zeros((min(self._strip, height_px - strip * self._strip), self._width), np.uint32)
         for piece, data in pieces:
             window = piece.window

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from cellseg.config import Config, SegmentationSettings
+from cellseg.config import Config, SegmentationSettings, ThresholdSettings
 from cellseg.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -67,7 +67,10 @@ def read_settings(model: type[Model], text_or_path: str | None) -> Model:
 
 
 def read_segmentation(text_or_path: str | None, method: str | None = None) -> SegmentationSettings:
-    """The section `segmentation`, or just its part `threshold`, as `read_settings` takes it; `method` wins where given.
+    """The section `segmentation`, or just the part of it that the method reads, as `read_settings` takes it.
+
+    `method` wins over what the section says. A mapping without parts is the part `threshold`, `maskrcnn` or, for a
+    registered method, `plugin`.
 
     Raises
     ------
@@ -75,9 +78,21 @@ def read_segmentation(text_or_path: str | None, method: str | None = None) -> Se
         With every fault: dotted path, what was found, what is allowed.
     """
     values, where = _load(text_or_path)
-    if values and not {"threshold", "by_stain"} & set(values) and values.get("method") != "threshold":
-        values = {"threshold": values}
+    if values and not _is_section(values):
+        values = {_PART_OF_METHOD.get(method or "threshold", "plugin"): values}
     return parse_settings(SegmentationSettings, values if method is None else {**values, "method": method}, where)
+
+
+_PART_OF_METHOD = {"threshold": "threshold", "maskrcnn": "maskrcnn"}
+_THRESHOLDS = get_args(ThresholdSettings.model_fields["method"].annotation)
+
+
+def _is_section(values: Mapping[str, Any]) -> bool:
+    """Whether this is the section and no part: `method` is a key of both, but with other values."""
+    if set(values) & (set(SegmentationSettings.model_fields) - {"method"}):
+        return True
+    method = values.get("method")
+    return method in _PART_OF_METHOD or (set(values) == {"method"} and method not in _THRESHOLDS)
 
 
 def _load(text_or_path: str | None) -> tuple[dict[str, Any], str]:

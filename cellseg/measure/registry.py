@@ -8,7 +8,7 @@ in `columns.py`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from cellseg.columns import Column, columns_of
 from cellseg.config import MeasureSettings
 from cellseg.measure.boxes import Cells, scan_cells
+from cellseg.measure.detected import UNSAID, Detected
 from cellseg.measure.focus import measure_edge_sharpness
 from cellseg.measure.intensity import describe_plane, gather_pixels
 from cellseg.measure.neighborhood import measure_neighborhoods
@@ -122,7 +123,7 @@ def plane_names(recipe: Recipe) -> tuple[str, ...]:
 
 def measured_columns(recipe: Recipe, settings: MeasureSettings) -> tuple[Column, ...]:
     """The columns of the measurements table of a slide, in order."""
-    return columns_of(("identity", "position", *settings.families, "flags"), plane_names(recipe))
+    return columns_of(("identity", "position", *settings.families, "detection", "flags"), plane_names(recipe))
 
 
 def measure_slide(cells: Cells, *, recipe: Recipe, settings: MeasureSettings) -> Values:
@@ -142,7 +143,7 @@ def measure_window(
     *,
     recipe: Recipe,
     settings: MeasureSettings,
-    seam_joined: Collection[int] = (),
+    detected: Detected = UNSAID,
 ) -> Values:
     """All columns of some cells but `sample` and those of `measure_slide`, floats rounded to 6 decimals.
 
@@ -160,8 +161,8 @@ def measure_window(
         Pixel size, channels, stains and size of the image.
     settings : MeasureSettings
         Which families.
-    seam_joined : collection of int
-        Ids that were joined from the pieces of several tiles.
+    detected : Detected
+        What the segmentation said of the labels.
 
     Returns
     -------
@@ -177,8 +178,7 @@ def measure_window(
         view = CellWindow(labels, pixels, cells.ids[batch], boxes[batch], cells.n_pixels[batch], recipe)
         parts.append(_measure_families(view, settings))
     out = _positions(cells, recipe) | {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    out["seam_joined"] = np.isin(cells.ids, np.array(sorted(seam_joined), dtype=np.uint32))
-    return _rounded(out)
+    return _rounded(out | detected.columns_of(cells.ids))
 
 
 def _measure_families(view: CellWindow, settings: MeasureSettings) -> Values:

@@ -105,7 +105,8 @@ def count_shared(first: Labels, second: Labels) -> NDArray[np.int64]:
     pairs, shared = np.unique(keys, return_counts=True)
     i, j = np.divmod(pairs, len(other))
     agree = shared >= TWIN_SHARE * np.minimum(area[i], other[j])
-    return np.stack([i, j, shared, area[i], other[j]], axis=1).astype(np.int64)[agree]
+    rows: NDArray[np.int64] = np.stack([i, j, shared, area[i], other[j]], axis=1)[agree].astype(np.int64)
+    return rows
 
 
 @njit(nogil=True, cache=True)

@@ -16,7 +16,7 @@ from cellseg.stages.measure import measure_cells
 from cellseg.stages.outcome import Failure, write_failure
 from cellseg.stages.overlay import draw_overlay
 from cellseg.stages.preprocess import preprocess_slide
-from cellseg.stages.results import STAGE_OUTPUTS, sample_folder, stage_outputs
+from cellseg.stages.results import STAGE_OUTPUTS, instances_path, sample_folder, stage_outputs
 from cellseg.stages.segment import segment_slide
 from cellseg.stages.summary import summarize_cohort
 from cellseg.stages.tables import write_tables
@@ -123,13 +123,13 @@ def _chain(
     labels = folder / "segment" / "labels.ome.tif"
     segment_slide(
         image, labels, recipe=recipe, tissue=folder / "preprocess" / "tissue.png", settings=config.segmentation,
-        inputs=inputs, tile_px=tile_px, workers=workers,
+        inputs=inputs, tile_px=tile_px, workers=workers, device=config.compute.device,
     )  # fmt: skip
     yield "measure"
     measurements = folder / "measure" / "measurements.parquet"
     measure_cells(
         image, labels, measurements, recipe=recipe, settings=config.measure, sample=sample, tile_px=tile_px,
-        workers=workers, max_decoded_mpx=inputs.max_decoded_mpx,
+        workers=workers, max_decoded_mpx=inputs.max_decoded_mpx, instances=instances_path(labels),
     )  # fmt: skip
     yield "classify"
     verdicts = folder / "classify" / "verdicts.parquet"

@@ -21,6 +21,7 @@ _FAMILIES = {
     "intensity": "Intensity",
     "focus": "Focus",
     "neighborhood": "Neighborhood",
+    "detection": "Detection",
     "flags": "Flags",
     "verdict": "Verdict",
 }

@@ -12,6 +12,7 @@ from cellseg.config import Config
 from cellseg.errors import ConfigError, TableError
 from cellseg.io.samples import read_samples
 from cellseg.io.settings import read_config
+from cellseg.stages.methods import method_fault
 
 SWITCHED = ("shape", "intensity", "focus", "neighborhood")
 """Families of columns that `measure.families` switches."""
@@ -43,13 +44,14 @@ def check_inputs(settings: Mapping[str, Any]) -> dict[str, Any]:
         faults.append(fault)
     if config is not None:
         faults += name_faults(config)
+        faults += _weights_faults(config)
     if config is None or faults:
         raise ConfigError("; ".join(faults))
     return config.model_dump(mode="json")
 
 
 def name_faults(config: Config) -> list[str]:
-    """What rules, reference and exclusion ask for that no table will have: misspelt columns, families not measured."""
+    """Names that nothing answers to: segmentation methods, and columns that no table will have (or has by default)."""
     named = [(f"classify.rules.{at}.column", rule.column) for at, rule in enumerate(config.classify.rules)]
     if config.classify.reference.enabled:
         named += [(f"classify.reference.features.{at}", f) for at, f in enumerate(config.classify.reference.features)]
@@ -57,7 +59,9 @@ def name_faults(config: Config) -> list[str]:
         named.append(("classify.exclude.min_area_um2", "area_um2"))
     if config.classify.exclude.min_focus_fraction > 0:
         named.append(("classify.exclude.min_focus_fraction", "edge_sharpness_per_um"))
-    return [f"{where}: {fault}" for where, name in named if (fault := _name_fault(name, config.measure.families))]
+    faults = [f"{where}: {fault}" for where, name in named if (fault := _name_fault(name, config.measure.families))]
+    unknown = method_fault(config.segmentation)
+    return faults if unknown is None else [unknown, *faults]
 
 
 def _name_fault(name: str, families: Collection[str]) -> str:
@@ -70,6 +74,18 @@ def _name_fault(name: str, families: Collection[str]) -> str:
     if column.family in SWITCHED and column.family not in families:
         return f"{name} is of the family {column.family}, which measure.families leaves out; add it, or take this away"
     return ""
+
+
+def _weights_faults(config: Config) -> list[str]:
+    """That the file of weights which the settings name is not there, where they are wanted."""
+    weights = config.segmentation.maskrcnn.weights
+    wanted = config.segmentation.method == "maskrcnn" and weights.endswith(".safetensors")
+    if not wanted or Path(weights).is_file():
+        return []
+    return [
+        f"segmentation.maskrcnn.weights {weights}: no such file; check the path (from where snakemake is started), or "
+        "name the weights in the package: nucleus"
+    ]
 
 
 def _folder_fault(results: Path) -> str:

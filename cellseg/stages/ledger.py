@@ -51,17 +51,21 @@ def judge_sample(results: Path, sample: Sample) -> LedgerRow:
     n_cells = sum(batch.num_rows for batch in read_batches(folder / "cells.parquet", ["cell_id"]))
     recipe = json.loads((folder / "preprocess/recipe.json").read_text(encoding="utf-8"))
     if recipe["assessable"]:
-        return LedgerRow(name, "done", "", "" if n_cells else _why_empty(folder / "segment/labels.json"), n_cells, path)
+        return LedgerRow(name, "done", "", _remarks(folder / "segment/labels.json", n_cells), n_cells, path)
     quality = json.loads((folder / "preprocess/quality.json").read_text(encoding="utf-8"))
     reason = "; ".join(quality["reasons"]) or "its quality does not allow a verdict"
     return LedgerRow(name, "unassessable", "preprocess", reason, n_cells, path)
 
 
-def _why_empty(record: Path) -> str:
-    """What the segmentation's record says of a slide without cells."""
-    if not json.loads(record.read_text(encoding="utf-8"))["contrast_enough"]:
+def _remarks(record: Path, n_cells: int) -> str:
+    """What the segmentation's record says that one should know: why there are no cells, or what to look at."""
+    found = json.loads(record.read_text(encoding="utf-8"))
+    if n_cells:
+        return "; ".join(found.get("notes", []))
+    if not found.get("contrast_enough", True):
         return "no cells: nothing stands out from the background (min_contrast)"
-    return "no cells of the size asked for"
+    found_some = "contrast_enough" in found or sum(found["dropped"].values())
+    return "no cells of the size asked for" if found_some else "no cells were found"
 
 
 def _last_words(log: Path) -> str:

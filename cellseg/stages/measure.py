@@ -11,7 +11,7 @@ compiled in each run (`io/kernel_cache.py`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from cellseg.columns import Column
 from cellseg.config import MeasureSettings
-from cellseg.errors import LabelError
+from cellseg.errors import LabelError, TableError
 from cellseg.io.labels import LabelImage, open_labels
 from cellseg.io.slide import open_slide
-from cellseg.io.table import TableWriter
+from cellseg.io.table import TableWriter, read_table
 from cellseg.measure.boxes import X0, Y0, Cells, merge_cells, scan_cells
+from cellseg.measure.detected import UNSAID, Detected
 from cellseg.measure.registry import Values, measure_slide, measure_window, measured_columns
 from cellseg.preprocess.recipe import Recipe
 from cellseg.stages.preprocess import check_recipe
@@ -49,7 +50,7 @@ class _Source:
     cells: Cells
     recipe: Recipe
     settings: MeasureSettings
-    seam_joined: Collection[int]
+    detected: Detected
     around: Values
 
     def measure(self, rows: NDArray[np.int64]) -> Values:
@@ -58,7 +59,7 @@ class _Source:
         window = cells.window().grow(1).clip(self.slide.height, self.slide.width)
         values = measure_window(
             self.labels.read(window), self.slide.read(window), cells, window,
-            recipe=self.recipe, settings=self.settings, seam_joined=self.seam_joined,
+            recipe=self.recipe, settings=self.settings, detected=self.detected,
         )  # fmt: skip
         return values | {name: column[rows] for name, column in self.around.items()} | {"row": rows}
 
@@ -74,7 +75,7 @@ def measure_cells(
     tile_px: int = 2048,
     workers: int = 1,
     max_decoded_mpx: float = 500.0,
-    seam_joined: Collection[int] = (),
+    instances: Path | None = None,
     progress: Progress = silent,
 ) -> int:
     """One row of measurements for each label of `labels`, written to `out` (.parquet or .csv) by rising `cell_id`.
@@ -101,8 +102,8 @@ def measure_cells(
         Threads.
     max_decoded_mpx : float
         Mpx; see `open_slide`.
-    seam_joined : collection of int
-        Ids that were joined from the pieces of several tiles.
+    instances : Path, optional
+        The table that `segment_slide` wrote beside the label image: score, class and seam flag of each label.
     progress : Progress
         Called with units done and units in all.
 
@@ -118,6 +119,8 @@ def measure_cells(
     LabelError
         If the label image cannot be read, has another size or pixel size than the image, or a label's box is
         over 100 Mpx.
+    TableError
+        If `instances` cannot be read or is not of these labels.
     """
     columns = measured_columns(recipe, settings)
     with (
@@ -130,7 +133,7 @@ def measure_cells(
         cells = _scan(label_image, grid, workers, progress)
         _check_sizes(cells, labels)
         around = measure_slide(cells, recipe=recipe, settings=settings)
-        source = _Source(slide, label_image, cells, recipe, settings, seam_joined, around)
+        source = _Source(slide, label_image, cells, recipe, settings, _read_instances(instances, cells), around)
         jobs = plan_jobs(cells, tile_px)
         with TableWriter(out, columns) as writer:
             for batch in _in_order(map_tiles(source.measure, jobs, workers=workers), jobs, len(grid), progress):
@@ -200,6 +203,20 @@ def _sorted(parts: list[Values]) -> Values:
 def _to_arrow(values: Values, columns: tuple[Column, ...], sample: str) -> pa.Table:
     names = np.full(len(values["row"]), sample, dtype=object)
     return pa.table({c.name: pa.array(names if c.name == "sample" else values[c.name]) for c in columns})
+
+
+def _read_instances(path: Path | None, cells: Cells) -> Detected:
+    if path is None:
+        return UNSAID
+    table = read_table(path, ["cell_id", "score", "class", "seam_joined"])
+    ids = table["cell_id"].to_numpy().astype(np.uint32)
+    if not np.array_equal(ids, cells.ids):
+        raise TableError(
+            f"{path}: {len(ids)} cells, but the label image has {len(cells)}, or they have other ids; give the table "
+            "that was written with these labels, or segment the slide again"
+        )
+    score, names, joined = (table[name].to_numpy() for name in ("score", "class", "seam_joined"))
+    return Detected(ids, score.astype(np.float64), names.astype(object), joined.astype(np.bool_))
 
 
 def _check_labels(slide: Slide, labels: LabelImage, recipe: Recipe, image: Path, path: Path) -> None:

@@ -8,7 +8,7 @@ STAGE_OUTPUTS: dict[str, tuple[str, ...]] = {
     "preprocess": (
         "preprocess/recipe.json", "preprocess/tissue.png", "preprocess/thumbnail.png", "preprocess/quality.json",
     ),
-    "segment": ("segment/labels.ome.tif", "segment/labels.json"),
+    "segment": ("segment/labels.ome.tif", "segment/labels.json", "segment/instances.parquet"),
     "measure": ("measure/measurements.parquet",),
     "classify": ("classify/verdicts.parquet",),
     "tables": (
@@ -32,3 +32,17 @@ def stage_outputs(results: Path, sample: str, stage: str) -> tuple[Path, ...]:
 def stage_log(results: Path, sample: str, stage: str) -> Path:
     """The log of one stage for one sample."""
     return results / "logs" / stage / f"{sample}.log"
+
+
+def record_path(labels: Path) -> Path:
+    """Where the record of a label image lies: `labels.json` beside `labels.ome.tif`."""
+    return labels.with_name(labels.name.removesuffix(".tif").removesuffix(".ome") + ".json")
+
+
+def instances_path(labels: Path) -> Path:
+    """Where score and class of each label lie: `instances.parquet` beside `labels.ome.tif`.
+
+    Beside label images of other names it is called after them: `a.instances.parquet` for `a.ome.tif`.
+    """
+    stem = labels.name.removesuffix(".tif").removesuffix(".ome")
+    return labels.with_name("instances.parquet" if stem == "labels" else f"{stem}.instances.parquet")

@@ -1,63 +1,37 @@
-"""Stage segment: a label image from a slide. Floor 6."""
+"""Stage segment: a label image from a slide, and a table of what was found. Floor 6."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from cellseg.config import InputSettings, SegmentationSettings, ThresholdSettings
+from cellseg.columns import columns_of
+from cellseg.config import InputSettings, SegmentationSettings
 from cellseg.io.atomic import write_json
 from cellseg.io.labels import STRIP_PX, write_labels
 from cellseg.io.scratch import ClusterScratch
 from cellseg.io.slide import open_slide
-from cellseg.preprocess.histogram import count_levels
-from cellseg.preprocess.normalize import SIGNAL_MAX, Signal, segmentation_signal
+from cellseg.io.table import TableWriter
 from cellseg.preprocess.recipe import Recipe
-from cellseg.preprocess.tissue_mask import TissueMask, whole_slide
-from cellseg.segment.basins import TileBasins, empty_basins, find_basins
-from cellseg.segment.clean import clean_foreground, context_px, joining, landscape, size_faults
-from cellseg.segment.seam import BasinJoiner, Clusters, number_cells
-from cellseg.segment.threshold import (
-    Threshold,
-    count_steps,
-    find_threshold,
-    foreground,
-    smooth_signal,
-    smoothing_reach_px,
-)
+from cellseg.preprocess.tissue_mask import whole_slide
 from cellseg.stages.preprocess import check_recipe, read_tissue
+from cellseg.stages.results import instances_path, record_path
+from cellseg.stages.segmenters import choose_segmenter
+from cellseg.stages.slide_cells import FoundCells, SlideJob
 from cellseg.stream import map_tiles
-from cellseg.tiles import Tile, TileGrid
-from cellseg.types import Labels, Progress, Slide, Window, silent
+from cellseg.types import Labels, Progress, silent
 
-REACH_BLOCKS = 2
-"""How many blocks beyond tissue a cell may reach; farther out nothing is foreground."""
-
-
-class _Job(NamedTuple):
-    """What every tile of a slide is segmented with."""
-
-    slide: Slide
-    recipe: Recipe
-    tissue: TissueMask
-    reach: TissueMask
-    signal: Signal
-    settings: ThresholdSettings
-    fixed_count: int | None
-
-    @property
-    def sigma_px(self) -> float:
-        return self.settings.smooth_um / self.recipe.mpp
-
-
-def record_path(labels: Path) -> Path:
-    """Where the record of a label image lies: `labels.json` beside `labels.ome.tif`."""
-    return labels.with_name(labels.name.removesuffix(".tif").removesuffix(".ome") + ".json")
+INSTANCE_COLUMNS = tuple(
+    column
+    for column in columns_of(("identity", "detection", "flags"))
+    if column.name not in ("sample", "touches_border")
+)
+"""The columns of instances.parquet."""
 
 
 def segment_slide(
@@ -70,9 +44,10 @@ def segment_slide(
     inputs: InputSettings | None = None,
     tile_px: int = 2048,
     workers: int = 1,
+    device: str = "auto",
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Write the label image of a slide, and a record beside it (threshold, counts, settings in force).
+    """Write the label image of a slide, and beside it a record (method, counts, settings) and scores and classes.
 
     Labels are uint32, 0 = background, ids 1..N in raster order of the first pixel, one 8-connected piece each; the same
     bytes for every `tile_px` and `workers`. A slide that is not assessable or has no cells gets an empty label image.
@@ -81,6 +56,8 @@ def segment_slide(
     ----------
     tissue : Path or None
         tissue.png of the slide; without it everything counts as tissue.
+    device : str
+        auto, cpu or cuda: where a network runs.
 
     Returns
     -------
@@ -92,133 +69,45 @@ def segment_slide(
     ImageError
         If the image cannot be read or is not the one that the recipe was made from.
     ConfigError
-        If the settings name a channel that the slide does not have.
+        If the settings name a method that there is not, or a channel that the slide does not have.
+    ModelError
+        If the weights of a network cannot be used.
     """
-    chosen = (settings or SegmentationSettings()).for_stain(recipe.stain)
+    segmenter = choose_segmenter(settings or SegmentationSettings(), recipe, device=device)
     mask = (
         read_tissue(tissue, recipe)
         if tissue
         else whole_slide(recipe.height_px, recipe.width_px, recipe.tissue_block_px)
     )
-    with open_slide(image, max_decoded_mpx=(inputs or InputSettings()).max_decoded_mpx) as slide:
+    with (
+        open_slide(image, max_decoded_mpx=(inputs or InputSettings()).max_decoded_mpx) as slide,
+        ClusterScratch(labels.parent, width_px=recipe.width_px, strip_px=STRIP_PX) as scratch,
+    ):
         check_recipe(slide, recipe)
-        signal = segmentation_signal(
-            recipe, chosen.signal_channel, chosen.foreground, max_eosin_share=chosen.max_eosin_share
-        )
-        fixed: int | None = None
-        if chosen.method == "fixed" and chosen.value is not None:
-            signal, fixed = signal.part_at(chosen.value)
-        job = _Job(slide, recipe, mask, mask.grown(REACH_BLOCKS), signal, chosen, fixed)
-        record = _segment(job, labels, tile_px=tile_px, workers=workers, progress=progress)
-    write_json(record_path(labels), record)
-    return record
-
-
-def _segment(job: _Job, labels: Path, *, tile_px: int, workers: int, progress: Progress) -> dict[str, Any]:
-    recipe = job.recipe
-    grid = TileGrid(recipe.height_px, recipe.width_px, tile_px, context_px(job.settings, recipe.mpp))
-    total = 2 * len(grid)
-    counts = np.zeros((2, SIGNAL_MAX + 1), np.int64)
-    if recipe.assessable:
-        counts = _count_signal(job, tile_px, workers, lambda done: progress(done, total))
-    threshold = find_threshold(counts[0], job.settings, fixed_count=job.fixed_count, steps=counts[1])
-    if not recipe.assessable:
-        threshold = replace(threshold, found=False)
-    with ClusterScratch(labels.parent, width_px=recipe.width_px, strip_px=STRIP_PX) as scratch:
-        clusters = _find_clusters(
-            job, grid, threshold, scratch, workers, lambda done: progress(len(grid) + done, total)
-        )
-        cell_of, dropped = _number_cells(job, clusters)
-        strips = _strips(scratch, recipe.height_px, cell_of, workers)
+        found = segmenter.find(SlideJob(slide, recipe, mask, scratch, labels.parent, tile_px, workers, progress))
+        strips = _strips(scratch, recipe.height_px, found.cell_of, workers)
         write_labels(labels, strips, height_px=recipe.height_px, width_px=recipe.width_px, mpp=recipe.mpp)
-    return {
-        "method": "threshold",
-        "channel": job.signal.channel,
-        "threshold": job.settings.value
-        if job.fixed_count is not None
-        else round(job.signal.to_native(threshold.count), 6),
-        "threshold_unit": job.signal.unit,
-        "cells_are": "darker" if job.signal.dark else "brighter",
-        "contrast": round(threshold.contrast, 6),
-        "contrast_enough": threshold.found,
-        "n_cells": int(cell_of.max(initial=0)),
-        "dropped": dropped,
-        "mpp": recipe.mpp,
-        "settings": job.settings.model_dump(mode="json"),
-    }
-
-
-def _count_signal(job: _Job, tile_px: int, workers: int, report: Callable[[int], None]) -> NDArray[np.int64]:
-    """Over the tissue, (2, 4096): pixels by count of the smoothed signal, neighbours by their step in the raw one."""
-    # one pixel at least: the last column of a core has its right neighbour in the next tile
-    reach = max(smoothing_reach_px(job.sigma_px), 1)
-    grid = TileGrid(job.recipe.height_px, job.recipe.width_px, tile_px, reach)
-
-    def count(tile: Tile) -> NDArray[np.int64] | None:
-        if not job.tissue.any_in(tile.core):
-            return None
-        raw = job.signal.plane.render(job.slide.read(tile.read))
-        rows, columns = tile.core.inside(tile.read)
-        inside, tissue = smooth_signal(raw, job.sigma_px)[rows, columns], job.tissue.expand(tile.core)
-        levels = np.ascontiguousarray(inside if tissue.all() else inside[tissue][None])
-        steps = count_steps(raw, tissue, rows.start, columns.start)
-        return np.stack([count_levels(levels, SIGNAL_MAX + 1), steps])
-
-    total = np.zeros((2, SIGNAL_MAX + 1), np.int64)
-    for done, part in enumerate(map_tiles(count, grid.tiles(), workers=workers), start=1):
-        if part is not None:
-            total += part
-        report(done)
-    return total
-
-
-def _find_clusters(
-    job: _Job,
-    grid: TileGrid,
-    threshold: Threshold,
-    scratch: ClusterScratch,
-    workers: int,
-    report: Callable[[int], None],
-) -> Clusters:
-    join = joining(job.settings, mpp=job.recipe.mpp)
-    joiner = BasinJoiner(width_px=grid.width, joining=join)
-
-    def work(tile: Tile) -> tuple[Window, TileBasins, list[tuple[Window, bytes]]]:
-        core = tile.core
-        if not threshold.found or not job.reach.any_in(tile.read):
-            return core, empty_basins(core.height, core.width), []
-        heights = _landscape(job, tile, threshold)
-        rows, columns = core.inside(tile.read)
-        basins = find_basins(
-            heights, (rows.start, rows.stop, columns.start, columns.stop),
-            origin=core.y0 * grid.width + core.x0, stride=grid.width, joining=join,
-        )  # fmt: skip
-        return core, basins, scratch.pack(core, basins.labels)
-
-    for done, (core, basins, pieces) in enumerate(map_tiles(work, grid.tiles(), workers=workers), start=1):
-        scratch.put(pieces, joiner.add(core, basins))
-        report(done)
-    return joiner.finish()
-
-
-def _landscape(job: _Job, tile: Tile, threshold: Threshold) -> NDArray[np.uint16]:
-    mpp = job.recipe.mpp
-    signal = smooth_signal(job.signal.plane.render(job.slide.read(tile.read)), job.sigma_px)
-    # pixel by pixel, so that skipping tiles without tissue changes nothing
-    near_tissue = foreground(signal, threshold, job.settings, mpp=mpp) & job.reach.expand(tile.read)
-    mask = clean_foreground(near_tissue, job.settings, mpp=mpp)
-    return landscape(mask, signal, threshold, job.settings, mpp=mpp)
-
-
-def _number_cells(job: _Job, clusters: Clusters) -> tuple[NDArray[np.uint32], dict[str, int]]:
-    """The cell id of every cluster (0 where it is none), and how many pieces were dropped and why."""
-    glass = ~job.tissue.at(*np.divmod(clusters.summit, job.recipe.width_px))
-    small, large = size_faults(clusters, job.settings, mpp=job.recipe.mpp)
-    dropped = {"too_small": int(small.sum()), "too_large": int(large.sum()), "outside_tissue": int(glass.sum())}
-    return number_cells(clusters, ~(small | large | glass)), dropped
+    write_instances(instances_path(labels), found)
+    write_json(record_path(labels), found.record)
+    return found.record
 
 
 def _strips(scratch: ClusterScratch, height_px: int, cell_of: NDArray[np.uint32], workers: int) -> Iterator[Labels]:
     numbers = range(-(-height_px // STRIP_PX))
     packed = ((strip, scratch.fetch(strip)) for strip in numbers)
     return map_tiles(lambda item: scratch.unpack(item[0], item[1], height_px, cell_of), packed, workers=workers)
+
+
+def write_instances(path: Path, found: FoundCells) -> None:
+    """Write score, class and the seam flag of each cell, one row a cell by rising `cell_id`."""
+    names = np.array(["", *found.class_names], dtype=object)
+    values: dict[str, NDArray[Any]] = {
+        "cell_id": np.arange(1, len(found.scores) + 1, dtype=np.uint32),
+        "score": np.round(found.scores, 6),
+        "class": names[np.where(found.classes < len(names), found.classes, 0)],
+        "seam_joined": found.seam_joined,
+    }
+    with TableWriter(path, INSTANCE_COLUMNS) as writer:
+        types = writer.schema.types
+        columns = {c.name: pa.array(values[c.name], kind) for c, kind in zip(INSTANCE_COLUMNS, types, strict=True)}
+        writer.write(pa.table(columns))

@@ -127,5 +127,16 @@ def test_segmentation_takes_its_threshold_part_alone() -> None:
     assert read_segmentation(None, "threshold") == SegmentationSettings()
     with pytest.raises(ConfigError, match=r"threshold\.factr: unknown key; did you mean factor"):
         read_segmentation('{"factr": 2}')
-    with pytest.raises(ConfigError, match=r"method: 'magic' found, expected 'threshold'"):
-        read_segmentation(None, "magic")
+
+
+def test_segmentation_takes_the_part_of_its_method_alone() -> None:
+    assert read_segmentation('{"min_score": 0.7}', "maskrcnn").maskrcnn.min_score == 0.7
+    whole = read_segmentation('{"method": "maskrcnn", "maskrcnn": {"min_score": 0.7}}')
+    assert (whole.method, whole.maskrcnn.min_score) == ("maskrcnn", 0.7)
+    assert read_segmentation('{"method": "maskrcnn"}').method == "maskrcnn"
+    assert read_segmentation('{"method": "theirs"}').method == "theirs"
+    other = read_segmentation('{"radius": 3, "method": "deep"}', "theirs")
+    assert (other.method, other.plugin) == ("theirs", {"radius": 3, "method": "deep"})
+    assert read_segmentation('{"plugin": {"radius": 3}}', "theirs") == read_segmentation('{"radius": 3}', "theirs")
+    with pytest.raises(ConfigError, match=r"maskrcnn\.min_scor: unknown key; did you mean min_score"):
+        read_segmentation('{"min_scor": 0.7}', "maskrcnn")

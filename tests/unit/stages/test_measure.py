@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from asserts import ARROW_TYPES
@@ -11,9 +12,16 @@ from measuring import measured_bytes, read_columns, recipe_for, write_pair
 
 from cellseg.columns import find_column
 from cellseg.config import MeasureSettings
-from cellseg.errors import ImageError, LabelError
+from cellseg.errors import ImageError, LabelError, TableError
+from cellseg.io.labels import open_labels
 from cellseg.measure.registry import measured_columns
 from cellseg.stages import measure as stage
+from cellseg.types import Window
+
+
+def read_labels(path):
+    with open_labels(path) as labels:
+        return labels.read(Window(0, labels.height, 0, labels.width))
 
 
 @pytest.fixture
@@ -55,12 +63,12 @@ def test_only_the_families_asked_for(pair, families):
     measured_bytes(*files, out, recipe, settings=MeasureSettings(families=families))
 
     found = {find_column(name).family for name in pq.read_schema(out).names}
-    assert found == {"identity", "position", "flags", *families}
+    assert found == {"identity", "position", "detection", "flags", *families}
 
 
 def test_flags(pair):
     files, recipe, out = pair
-    measured_bytes(*files, out, recipe, seam_joined={2, 9})
+    measured_bytes(*files, out, recipe)
     table = read_columns(out)
 
     edge = (
@@ -70,7 +78,39 @@ def test_flags(pair):
         | (table["bbox_x1_px"] == 120)
     )
     assert np.array_equal(table["touches_border"], edge) and edge.any() and not edge.all()
-    assert table["cell_id"][table["seam_joined"]].tolist() == [2, 9]
+    # nothing is known of labels without a table of what was found
+    assert not table["seam_joined"].any() and np.isnan(table["score"]).all() and set(table["class"]) == {""}
+
+
+def _instances(path, ids, **columns):
+    n = len(ids)
+    given = {"score": np.full(n, 0.5), "class": [""] * n, "seam_joined": np.zeros(n, bool)} | columns
+    pq.write_table(pa.table({"cell_id": np.array(ids, np.uint32), **given}), path)
+    return path
+
+
+@pytest.mark.parametrize("tile_px", [64, 2048])
+def test_score_class_and_seam_flag_come_from_the_segmentation(pair, tmp_path, tile_px):
+    files, recipe, out = pair
+    n = int(read_labels(files[1]).max())
+    scores, joined = np.linspace(0.1, 0.9, n).round(6), np.arange(n) % 5 == 1
+    names = ["nucleus" if i % 2 else "lymphocyte" for i in range(n)]
+    said = _instances(tmp_path / "i.parquet", np.arange(1, n + 1), score=scores, seam_joined=joined, **{"class": names})
+    measured_bytes(*files, out, recipe, instances=said, tile_px=tile_px)
+    table = read_columns(out)
+    assert table["score"].tolist() == scores.tolist()
+    assert table["class"].tolist() == names
+    assert table["seam_joined"].tolist() == joined.tolist()
+
+
+def test_instances_of_other_labels_are_refused(pair, tmp_path):
+    files, recipe, out = pair
+    said = _instances(tmp_path / "i.parquet", [1, 2, 3])
+    with pytest.raises(
+        TableError, match=r"i\.parquet: 3 cells, but the label image has \d+, .* segment the slide again"
+    ):
+        measured_bytes(*files, out, recipe, instances=said)
+    assert not out.exists()
 
 
 def test_sixteen_bit_levels_are_the_files_own(tmp_path):

@@ -1,0 +1,68 @@
+"""Which segmenter the settings ask for: ours, or one that another package registers. Floor 6."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from cellseg.config import SegmentationSettings
+from cellseg.errors import CellsegError, ConfigError
+from cellseg.preprocess.recipe import Recipe
+from cellseg.segment.contract import ENTRY_POINTS, WindowSegmenter
+from cellseg.stages.methods import method_fault
+from cellseg.stages.slide_cells import Segmenter
+from cellseg.stages.threshold import ThresholdSegmenter
+from cellseg.stages.windowed import WindowedSegmenter
+
+_PARTS = ("method", "classes", "window_px", "overlap_px", "find_cells", "record")
+
+
+def choose_segmenter(settings: SegmentationSettings, recipe: Recipe, *, device: str = "auto") -> Segmenter:
+    """The segmenter of `segmentation.method` for the slide of `recipe`.
+
+    Raises
+    ------
+    ConfigError
+        If no method has that name, or a registered one cannot be loaded.
+    ModelError
+        If the weights of a network cannot be used.
+    """
+    if settings.method == "threshold":
+        return ThresholdSegmenter(settings.for_stain(recipe.stain))
+    if settings.method == "maskrcnn":
+        return _network(settings, recipe, device)
+    if fault := method_fault(settings):
+        raise ConfigError(fault)
+    (point, *_) = entry_points(group=ENTRY_POINTS, name=settings.method)
+    return WindowedSegmenter(_load(point, recipe, settings.plugin), foreign=True)
+
+
+def _network(settings: SegmentationSettings, recipe: Recipe, device: str) -> Segmenter:
+    from cellseg.io.weights import read_weights, shipped_weights
+    from cellseg.segment.detect import make_detector
+
+    chosen = settings.maskrcnn
+    path = Path(chosen.weights) if chosen.weights.endswith(".safetensors") else shipped_weights(chosen.weights)
+    detector = make_detector(read_weights(path), chosen, recipe, device=device)
+    return WindowedSegmenter(detector, min_area_um2=chosen.min_area_um2, max_area_um2=chosen.max_area_um2)
+
+
+def _load(point: EntryPoint, recipe: Recipe, settings: dict[str, Any]) -> WindowSegmenter:
+    where = f"segmentation.method {point.name} ({point.value})"
+    try:
+        segmenter = point.load()(recipe, dict(settings))
+    except CellsegError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise ConfigError(
+            f"{where}: cannot be made ({type(error).__name__}: {said}); check segmentation.plugin and that package"
+        ) from error
+    if missing := [part for part in _PARTS if not hasattr(segmenter, part)]:
+        raise ConfigError(
+            f"{where}: gave {type(segmenter).__name__} without {', '.join(missing)}; expected a WindowSegmenter, see "
+            "docs/extending.md"
+        )
+    made: WindowSegmenter = segmenter
+    return made

@@ -1,0 +1,220 @@
+"""Stage segment by windows: what a network, or another's segmenter, finds in each, joined over the slide. Floor 6."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf, pi, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellseg.errors import CellsegError, ConfigError, ModelError
+from cellseg.io.labels import STRIP_PX
+from cellseg.io.scratch import ClusterScratch
+from cellseg.preprocess.tissue_mask import TissueMask
+from cellseg.segment.contract import LooksFirst, TileCells, WindowSegmenter
+from cellseg.segment.pieces import PieceJoiner, SlidePieces, StripPieces, find_pieces
+from cellseg.segment.twins import JoinedCells, WindowJoiner
+from cellseg.stages.slide_cells import REACH_BLOCKS, FoundCells, SlideJob
+from cellseg.stream import map_tiles
+from cellseg.tiles import Tile, WindowGrid
+from cellseg.types import Window
+
+_N_SPREAD = 6
+_MIN_OVERLAP_PX = 16
+_Packed = list[tuple[Window, bytes]]
+
+
+class WindowedSegmenter:
+    """Finds the cells of a slide by a `WindowSegmenter`, which says itself how wide its windows are.
+
+    `foreign`: the segmenter is another package's, whose faults are a slide's failure and not our bug.
+    """
+
+    def __init__(
+        self,
+        segmenter: WindowSegmenter,
+        *,
+        min_area_um2: float = 0.0,
+        max_area_um2: float = inf,
+        foreign: bool = False,
+    ) -> None:
+        self._segmenter = segmenter
+        self._area_um2 = (min_area_um2, max_area_um2)
+        self._foreign = foreign
+
+    def find(self, job: SlideJob) -> FoundCells:
+        """Look at every window with tissue, join what is one cell, and part what overlaps.
+
+        Memory: as many windows as there are workers, what a row of windows shares with the next, one strip of the
+        slide a worker, and about 100 bytes a cell.
+
+        Raises
+        ------
+        ConfigError
+            If the segmenter's windows overlap by more than a third, or hardly.
+        ModelError
+            If a foreign segmenter fails.
+        """
+        recipe = job.recipe
+        self._guard(lambda: self._look_first(job))
+        grid = self._grid(recipe.height_px, recipe.width_px)
+        n_strips = -(-recipe.height_px // STRIP_PX)
+        total = len(grid) + n_strips
+        with ClusterScratch(job.folder, width_px=recipe.width_px, strip_px=STRIP_PX) as windows:
+            joined, n_at_limit = self._look(job, grid, windows, lambda done: job.progress(done, total))
+            pieces = _settle(job, windows, joined, lambda done: job.progress(len(grid) + done, total))
+        return self._number(job, joined, pieces, n_at_limit)
+
+    def _look_first(self, job: SlideJob) -> None:
+        if isinstance(self._segmenter, LooksFirst) and job.recipe.assessable:
+            self._segmenter.look_first(
+                job.slide.read,
+                lambda side_px: spread_windows(job.tissue, job.recipe.height_px, job.recipe.width_px, side_px),
+            )
+
+    def _guard(self, act: Callable[[], Any]) -> Any:  # noqa: ANN401 - what `act` gives
+        try:
+            return act()
+        except CellsegError:
+            raise
+        except Exception as error:
+            if not self._foreign:
+                raise
+            said = " ".join(str(error).split())
+            raise ModelError(
+                f"segmenter {self._segmenter.method} failed ({type(error).__name__}: {said}); it is not part of "
+                "cellseg: correct it or choose another segmentation.method"
+            ) from error
+
+    def _grid(self, height_px: int, width_px: int) -> WindowGrid:
+        window, overlap = self._segmenter.window_px, self._segmenter.overlap_px
+        if overlap < _MIN_OVERLAP_PX or window < 3 * overlap:
+            raise ConfigError(
+                f"segmenter {self._segmenter.method}: windows of {window} px that overlap by {overlap} px; expected an "
+                f"overlap of at least {_MIN_OVERLAP_PX} px and windows of at least three times that"
+            )
+        return WindowGrid(height_px, width_px, window, overlap)
+
+    def _look(
+        self, job: SlideJob, grid: WindowGrid, scratch: ClusterScratch, report: Callable[[int], None]
+    ) -> tuple[JoinedCells, int]:
+        joiner, n_at_limit = WindowJoiner(grid), 0
+        reach = job.tissue.grown(REACH_BLOCKS)
+
+        def work(tile: Tile) -> tuple[Tile, TileCells | None, _Packed]:
+            if not job.recipe.assessable or not reach.any_in(tile.read):
+                return tile, None, []
+            cells: TileCells = self._guard(lambda: self._segmenter.find_cells(job.slide.read, tile.read))
+            _check_shape(cells, tile.read, self._segmenter.method)
+            return tile, cells, scratch.pack(tile.read, cells.labels)
+
+        for done, (tile, cells, packed) in enumerate(map_tiles(work, grid.tiles(), workers=job.workers), start=1):
+            if cells is not None:
+                n_at_limit += cells.n_at_limit
+                scratch.put(packed, joiner.add(tile, cells))
+            report(done)
+        return joiner.finish(), n_at_limit
+
+    def _number(self, job: SlideJob, joined: JoinedCells, pieces: SlidePieces, n_at_limit: int) -> FoundCells:
+        """Ids in raster order for the cells of right size in tissue, and the record of them and the others."""
+        area_um2 = pieces.count * job.recipe.mpp**2
+        small, large = area_um2 < self._area_um2[0], area_um2 > self._area_um2[1]
+        y, x = (np.floor(at + 0.5).astype(np.int64) for at in (pieces.y, pieces.x))
+        glass = ~job.tissue.at(y, x)
+        kept = np.flatnonzero(~(small | large | glass))
+        kept = kept[np.argsort(pieces.first[kept])]
+        ids = np.zeros(len(pieces.ids) + 1, np.uint32)
+        ids[kept] = np.arange(1, len(kept) + 1)
+        cell = pieces.ids[kept].astype(np.int64) - 1
+        dropped = {
+            "too_small": int(small.sum()),
+            "too_large": int(large.sum()),
+            "outside_tissue": int(glass.sum()),
+            "covered_by_others": len(joined.scores) - len(pieces.ids),
+        }
+        seam_joined = joined.joined[cell]
+        record = {
+            "n_cells": len(kept),
+            "dropped": dropped,
+            "n_seam_joined": int(seam_joined.sum()),
+            "n_seam_cut": joined.n_cut,
+            "n_at_limit": n_at_limit,
+        }
+        # piece_of is -1 for what is no cell: the last entry, which is background
+        return FoundCells(
+            ids[pieces.piece_of], joined.scores[cell].astype(np.float64), joined.classes[cell],
+            self._segmenter.classes, seam_joined, self._record(job, record, pieces.count[kept]),
+        )  # fmt: skip
+
+    def _record(self, job: SlideJob, counts: dict[str, Any], n_pixels: NDArray[np.int64]) -> dict[str, Any]:
+        own: dict[str, Any] = self._guard(self._segmenter.record)
+        mpp, diameter = job.recipe.mpp, sqrt(4 / pi * float(np.median(n_pixels))) if len(n_pixels) else None
+        notes = []
+        if (cut := counts["n_at_limit"]) > 0:
+            notes.append(f"{cut} detections over the limit of a window were left out; raise max_detections")
+        expected, tolerance = own.get("expected_diameter_px"), own.get("size_tolerance")
+        if diameter and expected and tolerance and not 1 / tolerance <= diameter / expected <= tolerance:
+            notes.append(
+                f"cells measure {diameter * mpp:.3g} um across (median) where {expected * mpp:.3g} um were expected; "
+                "check the pixel size, or give diameter_um"
+            )
+        return {
+            "method": self._segmenter.method,
+            **counts,
+            "median_diameter_um": None if diameter is None else round(diameter * mpp, 6),
+            "notes": notes,
+            "mpp": mpp,
+            "segmenter": own,
+        }
+
+
+def spread_windows(tissue: TissueMask, height_px: int, width_px: int, side_px: int) -> list[Window]:
+    """Up to six windows of at most `side_px` a side whose middles are spread over the tissue, in raster order."""
+    rows, columns = np.nonzero(tissue.blocks)
+    chosen: list[Window] = []
+    for k in range(_N_SPREAD if len(rows) else 0):
+        at = len(rows) * (2 * k + 1) // (2 * _N_SPREAD)
+        spans = []
+        for block, length in ((int(rows[at]), height_px), (int(columns[at]), width_px)):
+            middle = block * tissue.block_px + tissue.block_px // 2
+            begin = max(min(middle - side_px // 2, length - side_px), 0)
+            spans.append((begin, min(begin + side_px, length)))
+        window = Window(*spans[0], *spans[1])
+        if window not in chosen:
+            chosen.append(window)
+    return chosen
+
+
+def _check_shape(cells: TileCells, window: Window, method: str) -> None:
+    if cells.labels.shape != (window.height, window.width):
+        raise ModelError(
+            f"segmenter {method}: labels of shape {cells.labels.shape} for a window of {window.height} x "
+            f"{window.width} px; expected its own shape; correct the segmenter"
+        )
+
+
+def _settle(job: SlideJob, windows: ClusterScratch, joined: JoinedCells, report: Callable[[int], None]) -> SlidePieces:
+    """Give each pixel to the most certain of the cells that claim it; of each cell the largest piece is left.
+
+    The pieces of all strips go into the job's scratch.
+    """
+    joiner, height = PieceJoiner(), job.recipe.height_px
+    numbers = range(-(-height // STRIP_PX))
+
+    def work(item: tuple[int, Any]) -> tuple[StripPieces, _Packed]:
+        strip, packed = item
+        y0 = strip * STRIP_PX
+        # cells are numbered from the most certain on, and the scratch lets the least number win
+        found = find_pieces(windows.unpack(strip, packed, height, joined.cell_of), y0=y0)
+        rows, columns = found.pieces.shape
+        again = job.scratch.pack(Window(y0, y0 + rows, 0, columns), found.pieces)
+        return replace(found, pieces=found.pieces[[0, -1]]), again  # the rims are all that the joiner looks at
+
+    fetched = ((strip, windows.fetch(strip)) for strip in numbers)
+    for done, (found, packed) in enumerate(map_tiles(work, fetched, workers=job.workers), start=1):
+        job.scratch.put(packed, joiner.add(found))
+        report(done)
+    return joiner.finish()
