@@ -14,6 +14,7 @@ include: "workflows/segment.smk"
 include: "workflows/measure.smk"
 include: "workflows/classify.smk"
 include: "workflows/report.smk"
+include: "workflows/train.smk"
 
 
 wildcard_constraints:

@@ -110,6 +110,20 @@ def weights_file(wildcards):
     return weights if section["method"] == "maskrcnn" and weights.endswith(".safetensors") else []
 
 
+def training_options(wildcards):
+    """What the section `train` says, as options; a rule that nobody asks for needs none."""
+    section = config["train"]
+    given = [("--data", folder) for folder in section["data"]]
+    given += [(f"--{key}", section[key]) for key in ("init", "stain", "licence") if section[key]]
+    given += [("--classes", ",".join(section["classes"]))] if section["classes"] else []
+    return shlex.join(word for pair in given for word in pair)
+
+
+def training_settings(wildcards):
+    """The section `train.maskrcnn`, for --settings."""
+    return json.dumps(config["train"]["maskrcnn"], sort_keys=True)
+
+
 def reference_of(wildcards):
     """The healthy reference that the sample is judged against; none when its stain has no reference samples."""
     stain = SAMPLES[wildcards.sample]["stain"]

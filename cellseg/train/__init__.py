@@ -1,1 +1,1 @@
-"""Training of the networks: images, augmentation and one loop for all of them. Floors 4 and 5."""
+"""Training of the networks: images, augmentation and one loop for all of them. Floor 4."""

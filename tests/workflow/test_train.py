@@ -1,0 +1,38 @@
+"""The rule that trains on a lab's own images, run by the real snakemake; no part of `all`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from training import QUICK, SMALL, write_pair
+from workflow.project import Project
+
+from cellseg.io.weights import read_weights
+
+pytestmark = pytest.mark.slow
+
+
+def test_train_rule_writes_weights_of_the_projects_images(tmp_path: Path) -> None:
+    project = Project(tmp_path / "my project")
+    project.image("one")
+    project.sheet({"one": "test"})
+    for seed in range(4):
+        write_pair(project.folder / "my labels", f"image{seed}", seed=seed)
+    small = SMALL.model_dump(mode="json", include={"pyramid_channels", "box_units", "mask_channels", "mask_layers"})
+    tiny = QUICK.model_dump(mode="json") | {"steps": 2, "architecture": small, "fine_tune": {}}
+    train = {"data": ["my labels"], "init": "", "stain": "fluorescence", "classes": ["my cell"], "maskrcnn": tiny}
+    options = project.settings(json.dumps({"train": train}))
+    assert "train_maskrcnn" not in project.planned(*options)
+    done = project.snakemake("train_maskrcnn", *options)
+    log = project.folder / "results" / "logs" / "train" / "maskrcnn.log"
+    assert done.returncode == 0, done.stdout + (log.read_text() if log.exists() else "")
+    folder = project.folder / "results" / "train" / "maskrcnn"
+    weights = read_weights(folder / "weights.safetensors")
+    assert weights.metadata["classes"] == ["my cell"]
+    assert weights.metadata["last_step"] == 2
+    assert {path.name for path in folder.iterdir()} == {
+        "weights.safetensors", "weights.log.csv", "weights.curves.png",
+    }  # fmt: skip
+    assert not project.planned("train_maskrcnn", *options)

@@ -1,0 +1,27 @@
+# Weights from a lab's own labelled images; no part of `all`:
+#     snakemake --cores 2 train_maskrcnn --config 'train={data: [my_images]}'
+# Then segment with them: segmentation: {method: maskrcnn, maskrcnn: {weights: results/train/maskrcnn/weights.safetensors}}
+rule train_maskrcnn:
+    input:
+        data=config["train"]["data"],
+    output:
+        weights=in_results("train/maskrcnn/weights.safetensors"),
+        log=in_results("train/maskrcnn/weights.log.csv"),
+        curves=in_results("train/maskrcnn/weights.curves.png"),
+    log:
+        in_results("logs/train/maskrcnn.log"),
+    benchmark:
+        in_results("benchmarks/train/maskrcnn.tsv")
+    conda:
+        "envs/cellseg.yaml"
+    threads: max(1, int(workflow.cores or 1))
+    resources:
+        mem_mb=more_memory(8000),
+        runtime=1440,
+        device=config["compute"]["device"],
+    params:
+        options=training_options,
+        settings=training_settings,
+    shell:
+        "(set -x; cellseg train maskrcnn {params.options} -o {output.weights:q} --settings {params.settings:q}"
+        " --device {resources.device} --workers {threads} --resume) > {log:q} 2>&1"
