@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cellseg.commands.options import OutFile, StainOption, WorkersOption, parse_stain
+from cellseg.commands.options import DeviceOption, OutFile, StainOption, WorkersOption, parse_device, parse_stain
 from cellseg.commands.progress import show_progress
 from cellseg.errors import ConfigError
 
@@ -50,7 +50,7 @@ def maskrcnn(
         str | None, typer.Option("--settings", help="The section train.maskrcnn of the settings, as JSON or a file.")
     ] = None,
     licence: Annotated[str, typer.Option("--licence", help="Licence of the weights, written into them.")] = "",
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = None,
     workers: WorkersOption = 2,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a run that was broken off left its checkpoint, if it did.")
@@ -76,7 +76,7 @@ def maskrcnn(
     request = TrainRequest(
         tuple(data), out, _settings(settings, steps), init, imagenet,
         tuple(name.strip() for name in classes.split(",") if name.strip()), parse_stain(stain or "he"), licence,
-        device, resume, workers, shlex.join(["cellseg", *sys.argv[1:]]),
+        parse_device(device), resume, workers, shlex.join(["cellseg", *sys.argv[1:]]),
     )  # fmt: skip
     with show_progress("train") as progress:
         metadata = train_maskrcnn(request, progress=progress, report=_say)

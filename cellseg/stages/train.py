@@ -98,11 +98,12 @@ def train_maskrcnn(
     ModelError
         If weights to start from or a checkpoint do not fit, or the loss is not finite.
     """
-    from cellseg.train.loop import find_device, join_crew, leave_crew, train_network
+    from cellseg.segment.infer import choose_device
+    from cellseg.train.loop import join_crew, leave_crew, train_network
 
     files = TrainingFiles(request.out)
     _check_files(request, files)
-    crew = join_crew(find_device(request.device))
+    crew = join_crew(choose_device(request.device))
     start = _read_start(request.init)
     settings = request.settings.for_fine_tuning() if start else request.settings
     images = _read_set(request, settings, start)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from cellseg.errors import ConfigError, ModelError
 from cellseg.network_config import LoopSettings
+from cellseg.segment.infer import choose_precision
 from cellseg.stream import map_tiles
 
 Figures = dict[str, float]
@@ -65,22 +66,6 @@ class Trained:
     figures: Figures
     best_step: int
     last_step: int
-
-
-def find_device(name: str) -> torch.device:
-    """Where to compute: `cpu`, `cuda`, or `auto` for a GPU where there is one.
-
-    Raises
-    ------
-    ConfigError
-        If there is no GPU, or it is not known by that name.
-    """
-    there = torch.cuda.is_available()
-    if name not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"device {name!r}; choose auto, cpu or cuda")
-    if name == "cuda" and not there:
-        raise ConfigError("device cuda: no GPU that torch can use is seen here; choose auto or cpu")
-    return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
 def join_crew(device: torch.device) -> Crew:
@@ -281,10 +266,8 @@ def learning_rate(step: int, settings: LoopSettings) -> float:
 
 
 def computes_in_half(device: torch.device) -> bool:
-    """Whether the device has bfloat16 of its own, where it is many times faster; elsewhere it would be slower."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    """Whether networks are trained in bfloat16 there; float16 has too little range for gradients."""
+    return choose_precision(device) is torch.bfloat16
 
 
 def _batches(task: Task, settings: LoopSettings, crew: Crew, first: int, loaders: int) -> Iterator[list[Any]]:
