@@ -26,7 +26,7 @@ CPU = Crew(torch.device("cpu"))
 def test_it_learns_four_images_by_heart() -> None:
     images = [disc_image(seed) for seed in range(4)]
     settings = MaskRcnnTrainSettings(
-        steps=80, batch=4, warmup_steps=10, crop_px=96, learning_rate=4e-3, ema=0.8, validate_every=80, augment=PLAIN
+        steps=110, batch=4, warmup_steps=10, crop_px=96, learning_rate=4e-3, ema=0.8, validate_every=110, augment=PLAIN
     )
     task = MaskRcnnTask(SMALL, images, images, settings)
     done = train_network(task, settings, crew=CPU, about={}, loaders=1)
