@@ -193,12 +193,14 @@ class _Run:
 
     def validate(self) -> Figures:
         """Figures of the averaged weights, which are kept if they are the best; all processes learn the score."""
-        found = self.task.validate(self.average, self.crew.device) if self.crew.rank == 0 else {}
+        told = self.task.validate(self.average, self.crew.device) if self.crew.rank == 0 else {}
+        # plain numbers: a checkpoint with others would not be read again
+        found = {name: float(value) for name, value in told.items()}
         score = found.get("score", math.nan)
         if self.crew.size > 1:
-            told = torch.tensor([score], dtype=torch.float64, device=self.crew.device)
-            dist.broadcast(told, 0)
-            score = told.item()
+            shared = torch.tensor([score], dtype=torch.float64, device=self.crew.device)
+            dist.broadcast(shared, 0)
+            score = shared.item()
         if score > self.best["score"]:
             weights = {name: value.detach().clone() for name, value in self.average.state_dict().items()}
             self.best = {"score": score, "step": self.step, "weights": weights, "figures": found}
