@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 MIN_CELLS = 10
 """Fewer cells tell no size."""
+_MIN_FEW = 3
 _ROUNDS = 2
 _FARTHEST = 4.0
 
@@ -67,8 +68,9 @@ def find_scale(
     """The factor on the scale at which cells have the size that the network knows.
 
     Where at least ten cells are found and their median is off by more than `tolerance`, the scale follows it, up to
-    twice and within a quarter to four times. Where fewer are found, double and half the scale are tried as well, and
-    the one at which the network recognises the most (sum of scores) is kept.
+    twice and within a quarter to four times. Where fewer are found, and they do not fit, double and half the scale are
+    tried as well, and the one is kept at which the network recognises the most (sum of scores) that fits that scale;
+    from there the scale follows three cells and more.
 
     Parameters
     ----------
@@ -83,17 +85,15 @@ def find_scale(
     """
     low, high = max(1 / _FARTHEST, limits[0]), min(_FARTHEST, limits[1])
     seen = {1.0: glance(1.0)}
-    factor = 1.0
-    if may_follow and len(seen[1.0].scores) < MIN_CELLS:
-        for other in (2.0, 0.5):
-            if low <= other <= high:
-                seen[other] = glance(other)
-        factor = max(seen, key=lambda tried: seen[tried].score)
+    factor, least = 1.0, MIN_CELLS
+    if may_follow and not _tells(seen[1.0], MIN_CELLS):
+        least = _MIN_FEW
+        if not (_tells(seen[1.0], least) and agree(seen[1.0].median_px or 0.0, expected_px, tolerance)):
+            seen |= {other: glance(other) for other in (2.0, 0.5) if low <= other <= high}
+            factor = max(seen, key=lambda tried: _fitting(seen[tried], expected_px / tried))
     for _ in range(_ROUNDS if may_follow else 0):
         now = seen[factor]
-        if now.median_px is None or len(now.scores) < MIN_CELLS:
-            break
-        if agree(now.median_px, expected_px / factor, tolerance):
+        if now.median_px is None or not _tells(now, least) or agree(now.median_px, expected_px / factor, tolerance):
             break
         better = float(np.clip(round(expected_px / now.median_px, 4), low, high))
         if better in seen:
@@ -103,9 +103,22 @@ def find_scale(
             break  # what was followed were no cells
         factor = better
     last = seen[factor]
-    told = last.median_px is not None and len(last.scores) >= MIN_CELLS
-    agrees = agree(last.median_px, expected_px, tolerance) if told and last.median_px is not None else None
+    agrees = None
+    if last.median_px is not None and _tells(last, MIN_CELLS):
+        agrees = agree(last.median_px, expected_px, tolerance)
     return Look(factor, tuple(seen.items()), expected_px, agrees)
+
+
+def _tells(seen: Glance, least: int) -> bool:
+    """Whether there are enough cells to tell a size."""
+    return len(seen.scores) >= least
+
+
+def _fitting(seen: Glance, suits_px: float) -> float:
+    """The sum of scores, less where the cells are not of the size that the scale suits: looking closer finds more."""
+    if seen.median_px is None:
+        return 0.0
+    return float(seen.score / (1 + 4 * np.log2(seen.median_px / suits_px) ** 2))
 
 
 def agree(found_px: float, expected_px: float, tolerance: float) -> bool:

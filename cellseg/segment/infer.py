@@ -33,7 +33,7 @@ MIN_OBJECTNESS = 0.02
 """0..1; what the proposal network is less sure of is not looked at again."""
 _LEVEL_PROPOSALS_PER_MPX = 16_000
 _PROPOSALS_PER_MPX = 12_000
-_MIN_PROPOSALS = 1_000
+_MIN_PROPOSALS = 2_000
 _PROPOSAL_IOU = 0.8
 _BOXES_AT_ONCE = 2048
 _MASKS_AT_ONCE = 256
@@ -263,8 +263,9 @@ class Detector:
         heads = self._heads
         pooled = heads.box_roi_pool.read(features, proposals, torch.zeros_like(proposals[:, 0], dtype=torch.int64))
         hidden = functional.relu(heads.box_head.fc7(functional.relu(heads.box_head.fc6(pooled.flatten(1)))))
-        chances = _linear(hidden, heads.box_predictor.cls_score).softmax(1)[:, 1:]
-        offsets = _linear(hidden, heads.box_predictor.bbox_pred).view(len(hidden), -1, 4)
+        logits = _linear(hidden, heads.box_predictor.cls_score)
+        chances = logits.softmax(1)[:, 1:]
+        offsets = _linear(hidden, heads.box_predictor.bbox_pred).view(*logits.shape, 4)
         classes = chances.argmax(1) + 1
         boxes = heads.box_coder.decode_single(offsets[torch.arange(len(hidden)), classes], proposals)
         return boxes, chances.sum(1), classes
