@@ -13,9 +13,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## show the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
 
-run: results/demo/samples.tsv ## install what a run needs, run the demo into results/, say where to look
+run: results/demo/samples.tsv ## install what a run needs, run the demo by both methods into results/, say where to look
 	snakemake --cores 2 --quiet rules host --config samples=results/demo/samples.tsv results=results
-	cellseg demo results/demo --report results
+	snakemake --cores 2 --quiet rules host --config samples=results/demo/samples.tsv results=results/maskrcnn segmentation='{method: maskrcnn}'
+	cellseg demo results/demo --report results --report results/maskrcnn
 
 test: .venv/installed-dev ## install all, run the whole test suite
 	python -m pytest

@@ -133,15 +133,18 @@ def simulate(
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the demo's images.")],
     report: Annotated[
-        Path | None, typer.Option("--report", help="Results of a run on it: print what was found, against truth.")
+        list[Path] | None,
+        typer.Option("--report", help="Results of a run on it, also of several: print what was found, against truth."),
     ] = None,
 ) -> None:
     """Write the demo: a real tissue image, two simulated slides with their truth, and the sample sheet."""
     from cellseg.stages.demo import demo_summary, format_demo, write_demo
 
-    if report is not None:
-        typer.echo(format_demo(demo_summary(report, folder)))
-        typer.echo(f"look at {report}/samples/*/overlay.png, features.png and cells.csv; {report}/summary.csv sums up")
+    if report:
+        rows = [row for results in report for row in demo_summary(results, folder)]
+        typer.echo(format_demo(sorted(rows, key=lambda row: row["sample"])))
+        for results in report:
+            typer.echo(f"look at {results}/samples/*/overlay.png, features.png, cells.csv and {results}/summary.csv")
         return
     typer.echo(f"{write_demo(folder)}: the demo's sample sheet")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -58,8 +59,8 @@ def write_demo(folder: Path) -> Path:
 def demo_summary(results: Path, folder: Path) -> list[Row]:
     """What a run found on the demo in `folder`, one row a sample; figures against truth for the simulated slides.
 
-    Columns: `sample`, `outcome`, `n_cells`, `n_true`, `abnormal_found` and `abnormal_true` (shares), `f1@0.5` of
-    detection, `auroc` of the verdict; shares and AUROC with 95 % intervals.
+    Columns: `sample`, `method` of segmentation, `outcome`, `n_cells`, `n_true`, `abnormal_found` and `abnormal_true`
+    (shares), `f1@0.5` of detection, `auroc` of the verdict; shares and AUROC with 95 % intervals.
 
     Raises
     ------
@@ -77,9 +78,9 @@ def demo_summary(results: Path, folder: Path) -> list[Row]:
     found = {row["sample"]: row for row in read_table(summary, names).to_pylist()}
     rows = []
     for sample in (REFERENCE_SAMPLE, TEST_SAMPLE, REAL_SAMPLE):
-        row: Row = {"sample": sample, "outcome": "done" if sample in found else "failed"}
+        row: Row = {"sample": sample, "method": "", "outcome": "done" if sample in found else "failed"}
         if sample in found:
-            row |= _found_row(found[sample])
+            row |= {"method": _method(sample_folder(results, sample))} | _found_row(found[sample])
             if sample != REAL_SAMPLE:
                 row |= _truth_row(sample_folder(results, sample), folder / "images" / "truth", sample)
         rows.append(row)
@@ -88,14 +89,23 @@ def demo_summary(results: Path, folder: Path) -> list[Row]:
 
 def format_demo(rows: list[Row]) -> str:
     """The rows of `demo_summary` as a plain text table, with a line that says what the columns are."""
-    names = ["sample", "n_cells", "n_true", "abnormal_found", "abnormal_true", "f1@0.5", "auroc"]
+    names = ["sample", "method", "n_cells", "n_true", "abnormal_found", "abnormal_true", "f1@0.5", "auroc"]
     if any(row["outcome"] != "done" for row in rows):
-        names.insert(1, "outcome")
+        names.insert(2, "outcome")
     return (
         format_rows(rows, names)
         + "\nabnormal_found, abnormal_true: share of the decided cells, and of the true ones, with 95 % interval"
         "\nf1@0.5: cells found, at IoU 0.5; auroc: verdict against truth, 0.5 is chance (simulated slides only)"
     )
+
+
+def _method(sample: Path) -> str:
+    """What segmented the sample, by its record."""
+    record = sample / "segment" / "labels.json"
+    try:
+        return str(json.loads(record.read_text(encoding="utf-8"))["method"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{record}: not the record of a label image ({error!r}); run the demo again") from error
 
 
 def _found_row(found: Row) -> Row:

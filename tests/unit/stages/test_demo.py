@@ -1,12 +1,15 @@
 """The demo's files, and its closing table on results that are known."""
 
+import json
 import shutil
+import sys
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cellseg.cli import main
 from cellseg.errors import ConfigError
 from cellseg.io.samples import read_samples
 from cellseg.io.slide import open_slide
@@ -52,12 +55,15 @@ def test_written_again_it_is_the_same(demo, tmp_path):
         assert (tmp_path / "again" / file).read_bytes() == (demo / file).read_bytes(), file
 
 
-def write_results(demo, results):
+def write_results(demo, results, method="threshold"):
     """Results that are the truth itself: every cell found, every verdict right."""
+    for name in (REFERENCE_SAMPLE, TEST_SAMPLE, REAL_SAMPLE):
+        record = results / "samples" / name / "segment" / "labels.json"
+        record.parent.mkdir(parents=True)
+        record.write_text(json.dumps({"method": method}))
     lines = ["sample,n_cells,share_abnormal,share_abnormal_low,share_abnormal_high", f"{REAL_SAMPLE},7,,,"]
     for name in (REFERENCE_SAMPLE, TEST_SAMPLE):
         folder, truth = results / "samples" / name, demo / "images" / "truth"
-        (folder / "segment").mkdir(parents=True)
         shutil.copy(truth / f"{name}.ome.tif", folder / "segment" / "labels.ome.tif")
         ids, abnormal = read_truth(truth / f"{name}.csv")
         status = pa.array(np.where(abnormal, "abnormal", "healthy").tolist())
@@ -76,6 +82,7 @@ def test_the_closing_table(demo, tmp_path):
     assert mixed["abnormal_true"] == pytest.approx(0.25, abs=0.01)
     assert mixed["abnormal_found"] == pytest.approx(mixed["abnormal_true"])
     assert (real["n_cells"], "f1@0.5" in real) == (7, False)
+    assert [row["method"] for row in (healthy, mixed, real)] == ["threshold"] * 3
     text = format_demo([healthy, mixed, real])
     assert "outcome" not in text.splitlines()[0]
     assert "1.000" in text
@@ -88,6 +95,30 @@ def test_a_failed_sample_is_named(demo, tmp_path):
     rows = demo_summary(tmp_path, demo)
     assert [row["outcome"] for row in rows] == ["done", "failed", "done"]
     assert "failed" in format_demo(rows)
+
+
+def test_both_methods_stand_in_one_table(demo, tmp_path, monkeypatch, capsys):
+    write_results(demo, tmp_path / "one")
+    write_results(demo, tmp_path / "two", "maskrcnn")
+    reports = ["--report", str(tmp_path / "one"), "--report", str(tmp_path / "two")]
+    monkeypatch.setattr(sys, "argv", ["cellseg", "demo", str(demo), *reports])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [tuple(line.split()[:2]) for line in lines[1:7]] == [
+        (sample, method)
+        for sample in sorted((REFERENCE_SAMPLE, TEST_SAMPLE, REAL_SAMPLE))
+        for method in ("threshold", "maskrcnn")
+    ]
+
+
+def test_a_record_that_is_none_is_named(demo, tmp_path):
+    write_results(demo, tmp_path)
+    record = tmp_path / "samples" / TEST_SAMPLE / "segment" / "labels.json"
+    record.write_text("[]")
+    with pytest.raises(ConfigError, match=r"labels\.json.*run the demo again"):
+        demo_summary(tmp_path, demo)
 
 
 def test_no_run_yet(demo, tmp_path):
