@@ -1,0 +1,50 @@
+"""The weights in the package: small, whole, of a network that this version builds, and telling where they come from."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+
+import pytest
+from contract.source import PACKAGE, REPOSITORY
+
+from cellseg.io.weights import SHIPPED, fill_network, read_weights, shipped_weights
+from cellseg.network_config import MaskRcnnSettings
+from cellseg.segment.architecture import parse_architecture
+from cellseg.segment.maskrcnn import build_maskrcnn
+
+STORY = {"format", "architecture", "classes", "data", "licence", "split", "seed", "command", "metrics", "version"}
+SHIPPED_NAMES = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+each = pytest.mark.parametrize("name", SHIPPED_NAMES)
+
+
+def test_the_default_weights_are_there() -> None:
+    assert shipped_weights(MaskRcnnSettings().weights).is_file()
+
+
+@each
+def test_weights_are_small_and_fit_their_architecture(name: str) -> None:
+    path = shipped_weights(name)
+    assert path.stat().st_size < 40e6
+    weights = read_weights(path)
+    fill_network(build_maskrcnn(parse_architecture(weights.metadata["architecture"], str(path))), weights)
+
+
+@each
+def test_weights_tell_their_story_and_nothing_of_a_machine(name: str) -> None:
+    metadata = read_weights(shipped_weights(name)).metadata
+    assert metadata.keys() >= STORY
+    assert not re.findall(r'(?<![\w.])/(?:home|root|tmp|work|mnt|data|Users)\b[^"]*', json.dumps(metadata))
+
+
+@each
+def test_weights_have_a_card(name: str) -> None:
+    card = (REPOSITORY / "docs" / "models" / f"{name}.md").read_text(encoding="utf-8")
+    assert read_weights(shipped_weights(name)).sha256 in card, "run benchmarks/model_card.py"
+
+
+def test_weights_are_packed() -> None:
+    packed = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["cellseg"]
+    assert "weights/*.safetensors" in packed
+    assert SHIPPED == PACKAGE / "weights"
