@@ -153,3 +153,41 @@ def load_imagenet_lite0(trunk: EfficientNetLite0, state: dict[str, Tensor]) -> N
 
 _LITE0_EPS = 1e-3
 """The batch norm's epsilon in the published weights."""
+
+
+class _ActivatedConv(nn.Module):
+    """A convolution that activates what it has just computed, while it is in the processor's cache."""
+
+    def __init__(self, conv: nn.Conv2d, name: str, bounds: list[float]) -> None:
+        super().__init__()
+        self.conv, self.name, self.bounds = conv, name, bounds
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv = self.conv
+        out: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups, self.name, self.bounds, ""
+        )
+        return out
+
+
+def fuse_activations(module: nn.Module) -> nn.Module:
+    """`module` with each convolution and the ReLU after it made one, for evaluation on a CPU; the same values.
+
+    oneDNN's operator is what `torch.compile` uses; where it is missing, the module is returned as it is.
+    """
+    there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not (there and hasattr(torch.ops.mkldnn, "_convolution_pointwise")):
+        return module
+    for name, child in list(module.named_children()):
+        setattr(module, name, fuse_activations(child))
+    if not isinstance(module, nn.Sequential):
+        return module
+    layers: list[nn.Module] = []
+    for layer in module:
+        before = layers[-1] if layers else None
+        if isinstance(before, nn.Conv2d) and isinstance(layer, nn.ReLU6 | nn.ReLU):
+            bounded = isinstance(layer, nn.ReLU6)
+            layers[-1] = _ActivatedConv(before, "hardtanh" if bounded else "relu", [0.0, 6.0] if bounded else [])
+        else:
+            layers.append(layer)
+    return nn.Sequential(*layers)

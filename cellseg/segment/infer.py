@@ -23,6 +23,7 @@ from torchvision.ops import box_iou, clip_boxes_to_image
 from cellseg.errors import ConfigError, ModelError
 from cellseg.io.weights import Weights, fill_network
 from cellseg.segment.architecture import STRIDES, Architecture
+from cellseg.segment.backbone import fuse_activations
 from cellseg.segment.maskrcnn import IMAGE_MEAN, IMAGE_SD, MASK_GRID, build_maskrcnn
 from cellseg.segment.nms import suppress_overlaps
 
@@ -147,6 +148,9 @@ class Detector:
             part.to(device=device, dtype=self.precision, memory_format=torch.channels_last)
         for part in (rpn.head.cls_logits, rpn.head.bbox_pred, heads.box_predictor):
             part.to(device=device, dtype=torch.float32)
+        if device.type == "cpu":
+            for whole in (model.backbone, rpn.head, heads):
+                fuse_activations(whole)
         self._backbone, self._rpn, self._heads = model.backbone, rpn, heads
         self._anchors = [anchors.to(device) for anchors in rpn.anchor_generator.cell_anchors]
         self._mean = torch.tensor(IMAGE_MEAN, device=device).mul(255)[:, None, None]

@@ -15,6 +15,8 @@ from cellseg.segment.detect import make_detector
 from cellseg.segment.infer import Detector, load_network
 from cellseg.types import Window
 
+pytestmark = pytest.mark.slow
+
 SIDE = 1024
 TRUTH = fields.blobs((SIDE, SIDE), mean_radius_px=11, spacing_px=34, seed=1)
 PIXELS = fields.he_look(TRUTH, seed=1)
