@@ -12,7 +12,7 @@ import tifffile
 from asserts import assert_canonical_labels, assert_same_labels, assert_table
 from fields import blobs, bricks, discs, ellipses, giant, raster_ids, seam_cells
 from measuring import recipe_for
-from scipy import ndimage
+from skimage import measure
 
 from cellseg.errors import CellsegError, ConfigError, LabelError, ModelError
 from cellseg.io.labels import STRIP_PX, open_labels, write_labels
@@ -30,11 +30,6 @@ WHOLE = 4096
 CUTS = ((128, 40), (256, 40), (WHOLE, 40))
 
 
-def bright(pixels: np.ndarray, mpp: float) -> np.ndarray:
-    """A threshold segmenter of a window that knows nothing beyond it."""
-    return ndimage.label(pixels[:, :, 0] > 100, np.ones((3, 3)))[0]
-
-
 def painted(labels: np.ndarray) -> np.ndarray:
     """The cells in white on black, touching ones too: each is told by its own gray level, over 100."""
     return np.where(labels > 0, 101 + labels % 150, 0).astype(np.uint8)[..., None]
@@ -42,16 +37,7 @@ def painted(labels: np.ndarray) -> np.ndarray:
 
 def by_gray(pixels: np.ndarray, mpp: float) -> np.ndarray:
     """Cells of `painted`, in a window: pieces of one gray level."""
-    return largest_each(pixels[:, :, 0])
-
-
-def largest_each(gray: np.ndarray) -> np.ndarray:
-    out, n = np.zeros(gray.shape, int), 0
-    for level in np.unique(gray[gray > 100]):
-        pieces, m = ndimage.label(gray == level, np.ones((3, 3)))
-        out[pieces > 0] = pieces[pieces > 0] + n
-        n += m
-    return out
+    return measure.label(pixels[:, :, 0], background=0, connectivity=2)
 
 
 def find(pixels: np.ndarray, folder: Path, segmenter, *, workers: int = 1, tissue: TissueMask | None = None, **limits):
@@ -77,9 +63,9 @@ def cut_by(window_px: int, overlap_px: int, function=by_gray):
 
 
 FIELDS = {
-    "discs": lambda: discs((600, 700), seed=1),
-    "blobs": lambda: blobs((613, 590), mean_radius_px=9, spacing_px=30, seed=2),
-    "seams": lambda: seam_cells(88, n_tiles=7, radius_px=9),
+    "discs": lambda: discs((600, 500), seed=1),
+    "blobs": lambda: blobs((513, 490), mean_radius_px=9, spacing_px=30, seed=2),
+    "seams": lambda: seam_cells(88, n_tiles=6, radius_px=9),
     "wall": lambda: bricks((520, 530), height_px=18, width_px=26, mortar_px=0),
     "crowd": lambda: bricks((520, 530), height_px=9, width_px=11, mortar_px=1),
     "one row": lambda: discs((24, 900)),
@@ -225,6 +211,18 @@ def test_a_fragment_that_the_next_window_sees_whole_is_none(tmp_path: Path) -> N
     boxes = {0: [(5, 25, 110, 120, 0.99, 1)], 80: [(5, 25, 110, 132, 0.5, 1)]}
     labels, found = find(np.zeros((40, 280, 1), np.uint8), tmp_path, Scored(boxes))
     assert np.count_nonzero(labels) == 20 * 22 and found.record["n_cells"] == 1
+    # and if it sees nothing there, there is nothing: it is the one that knows
+    _, found = find(np.zeros((40, 280, 1), np.uint8), tmp_path / "b", Scored({0: [(5, 25, 110, 120, 0.99, 1)]}))
+    assert found.record["n_cells"] == 0
+
+
+@pytest.mark.parametrize(("score", "n_cells"), [(0.5, 1), (0.95, 2)])
+def test_what_lies_in_a_giant_is_of_it_unless_it_is_more_certain(tmp_path: Path, score: float, n_cells: int) -> None:
+    boxes = {0: [(5, 25, 30, 120, 0.9, 1)], 80: [(5, 25, 80, 150, 0.8, 1), (20, 28, 100, 108, score, 2)]}
+    labels, found = find(np.zeros((40, 280, 1), np.uint8), tmp_path, Scored(boxes))
+    assert np.bincount(labels.ravel())[1:].tolist() == [20 * 120 - 40 * (n_cells - 1), 64][:n_cells]
+    assert found.seam_joined.tolist() == [True, False][:n_cells]
+    assert found.scores.tolist() == pytest.approx([0.9, score][:n_cells])
 
 
 def test_windows_that_hardly_overlap_are_refused(tmp_path: Path) -> None:
