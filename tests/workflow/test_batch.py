@@ -124,9 +124,16 @@ def test_changed_rule_reruns_verdicts_and_no_measurements(copy: Project) -> None
     assert planned["measure"] == planned["segment"] == 1
 
 
-def test_settings_of_another_stain_and_tile_size_rerun_nothing(copy: Project) -> None:
-    text = "segmentation:\n  by_stain:\n    giemsa: {smooth_um: 1.0}\ncompute:\n  tile_px: 512\n"
+def test_settings_of_another_stain_tile_size_and_device_rerun_nothing(copy: Project) -> None:
+    text = "segmentation:\n  by_stain:\n    giemsa: {smooth_um: 1.0}\ncompute:\n  tile_px: 512\n  device: cpu\n"
     assert copy.planned(*copy.settings(text)) == copy.planned()
+
+
+def test_settings_of_another_method_rerun_nothing_and_another_method_segments_anew(copy: Project) -> None:
+    unused = copy.settings("segmentation: {maskrcnn: {min_score: 0.7}, plugin: {level: 3}}\n")
+    assert copy.planned(*unused) == copy.planned()
+    planned = copy.planned(*copy.settings("segmentation: {method: maskrcnn}\n"))
+    assert planned["segment"] == planned["measure"] == planned["tables"] == 5 and planned["preprocess"] == 1
 
 
 def test_replaced_image_and_changed_pixel_size_rerun_that_sample(copy: Project) -> None:
