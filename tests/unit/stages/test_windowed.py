@@ -177,11 +177,11 @@ def test_of_twins_the_more_certain_wins_and_overlaps_go_to_the_more_certain(tmp_
     # windows at x 0, 80 and 160 of a slide 40 x 280
     boxes = {
         0: [(5, 15, 92, 104, 0.6, 1), (20, 30, 60, 102, 0.9, 1)],
-        80: [(5, 15, 93, 105, 0.8, 2), (20, 30, 96, 120, 0.7, 2), (5, 15, 120, 130, 0.5, 1)],
+        80: [(5, 15, 96, 108, 0.8, 2), (20, 30, 96, 120, 0.7, 2), (5, 15, 120, 130, 0.5, 1)],
     }
     labels, found = find(np.zeros((40, 280, 1), np.uint8), tmp_path, Scored(boxes))
     expected = np.zeros((40, 280), np.uint32)
-    expected[5:15, 93:105], expected[5:15, 120:130] = 1, 2
+    expected[5:15, 96:108], expected[5:15, 120:130] = 1, 2
     expected[20:30, 102:120], expected[20:30, 60:102] = 4, 3
     assert np.array_equal(labels, expected)
     assert found.scores.tolist() == pytest.approx([0.8, 0.5, 0.9, 0.7])
@@ -193,12 +193,20 @@ def test_of_twins_the_more_certain_wins_and_overlaps_go_to_the_more_certain(tmp_
 
 
 def test_a_cell_cut_in_two_by_a_better_one_keeps_its_larger_piece(tmp_path: Path) -> None:
-    boxes = {0: [(5, 15, 84, 114, 0.6, 1)], 80: [(2, 28, 98, 106, 0.9, 1), (30, 33, 100, 104, 0.4, 1)]}
-    boxes[0].append((29, 34, 99, 105, 0.5, 1))
+    boxes = {0: [(5, 15, 84, 114, 0.6, 1)], 80: [(2, 28, 98, 106, 0.9, 1), (30, 33, 99, 103, 0.4, 1)]}
+    boxes[0].append((29, 34, 95, 103, 0.5, 1))
     labels, found = find(np.zeros((40, 280, 1), np.uint8), tmp_path, Scored(boxes))
     # of the first the left 14 columns stay (the right 8 are lost); the last twin lies within its better one
-    assert [np.count_nonzero(labels == i) for i in (1, 2, 3)] == [26 * 8, 10 * 14, 30]
+    assert [np.count_nonzero(labels == i) for i in (1, 2, 3)] == [26 * 8, 10 * 14, 40]
     assert found.record["n_cells"] == 3 and not found.seam_joined.any()
+
+
+def test_a_cell_that_each_window_takes_for_the_others_is_found_once(tmp_path: Path) -> None:
+    # the cores meet at column 100: each sees the middle on the other's side
+    boxes = {0: [(5, 15, 94, 108, 0.6, 1)], 80: [(5, 15, 92, 106, 0.7, 2)]}
+    labels, found = find(np.zeros((40, 280, 1), np.uint8), tmp_path, Scored(boxes))
+    assert np.count_nonzero(labels[5:15, 92:106]) == np.count_nonzero(labels) == 140
+    assert found.scores.tolist() == pytest.approx([0.7])
 
 
 def test_a_piece_that_nobody_continues_is_kept_and_counted(tmp_path: Path) -> None:
