@@ -15,6 +15,7 @@ from cellseg.segment.architecture import Architecture
 from cellseg.segment.maskrcnn import build_maskrcnn
 
 TINY = Architecture(
+    diameter_px=28.0,
     pyramid_channels=16, box_units=32, mask_channels=8, mask_layers=1, anchor_px=((12,), (24,), (48,), (96,)),
     anchor_ratios=(1.0,), classes=("round", "long"),
 )  # fmt: skip

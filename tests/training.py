@@ -12,7 +12,7 @@ from cellseg.network_config import AugmentSettings, MaskRcnnTrainSettings
 from cellseg.segment.architecture import Architecture
 from cellseg.train.data import TrainingImage, median_diameter_px
 
-SMALL = Architecture(pyramid_channels=32, box_units=64, mask_channels=16, mask_layers=1)
+SMALL = Architecture(diameter_px=28.0, pyramid_channels=32, box_units=64, mask_channels=16, mask_layers=1)
 PLAIN = AugmentSettings(
     intensity=0, stain=0, blur=0, noise=0, jpeg=0, inversion=0, gray=0, scale_spread=0.1, rotation="right_angles"
 )

@@ -36,7 +36,7 @@ class Architecture(BaseModel):
     """height over width of those boxes."""
     classes: tuple[str, ...] = Field(default=("nucleus",), min_length=1)
     """names of what is found; class numbers count from 1 in this order."""
-    diameter_px: float = Field(default=28.0, gt=0)
+    diameter_px: float = Field(default=34.0, gt=0)
     """px; the typical object in the pixels that the network is fed; images are resampled so that theirs is so large."""
     diameter_um: float | None = Field(default=7.0, gt=0)
     """um; size of the typical object, which turns a slide's pixel size into a scale; null: unknown."""

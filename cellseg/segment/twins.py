@@ -1,6 +1,8 @@
 """Which instances of overlapping windows are one cell. Floor 3: pure geometry, no pixels of the slide, no files.
 
-A cell whole in a window counts when its centroid lies in the window's core grown by a margin. Instances of different
+A cell whole in a window counts when its centroid lies in the window's core; one off the core counts when the window
+that owns the place sees it cut, or when two windows see it whole and each takes it for the other's. (To let a margin
+around the core count gives doubtful cells two chances: cutting otherwise would find other ones.) Instances of different
 windows of which the smaller lies at least half in the other are twins: the more certain is the cell. A piece cut by a
 window's edge counts if it reaches as far in from each edge that cuts it as windows overlap (less a margin): otherwise
 the window beyond sees all of it, and more. Pieces that agree where their windows overlap are one cell.
@@ -182,7 +184,7 @@ class WindowJoiner:
         cut = inner & (np.abs(facts.boxes - ends) < touch)
         reach = np.abs(facts.boxes[:, [1, 0, 3, 2]] - ends)
         whole, far = ~cut.any(axis=1), ((reach >= grid.overlap_px - margin) | ~cut).all(axis=1)
-        core = tile.core.grow(margin)
+        core = tile.core
         y, x = facts.y + window.y0, facts.x + window.x0
         central = (y >= core.y0) & (y < core.y1) & (x >= core.x0) & (x < core.x1)
         return np.select([whole & central, whole, far], [INNER, OUTER, PIECE], IGNORED).astype(np.uint8)
@@ -237,7 +239,10 @@ def _choose_wholes(
     candidate = state == INNER
     # the window to which the cell belongs sees it cut: the one that sees it whole is right
     needed = (state[a] == OUTER) & (state[b] <= PIECE) & (shared >= TWIN_SHARE * other_area)
-    candidate[a[needed]] = True
+    disowned = (state[a] == OUTER) & (state[b] == OUTER) & (shared >= TWIN_SHARE * np.minimum(area[a], other_area))
+    owned = np.zeros(len(state), np.bool_)
+    owned[a[(state[b] == INNER) & (shared >= TWIN_SHARE * np.minimum(area[a], other_area))]] = True
+    candidate[a[needed | (disowned & ~owned[a])]] = True
     twins = candidate[a] & candidate[b] & (shared >= TWIN_SHARE * np.minimum(area[a], area[b]))
     a, b = a[twins], b[twins]
     by_instance = np.argsort(a, kind="stable")

@@ -48,9 +48,9 @@ class CropSettings:
     """
 
     side_px: int = 256
-    diameter_px: float = 28.0
-    min_px: int = 12
-    min_share: float = 0.25
+    diameter_px: float = 34.0
+    min_px: int = 10
+    min_share: float = 0.08
 
 
 @dataclass(frozen=True)

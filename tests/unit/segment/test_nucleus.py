@@ -82,5 +82,5 @@ def test_the_first_look_finds_the_scale(weights: Weights) -> None:
     for wrong in (0.5, 2.0):
         segmenter = _segmenter(weights, diameter_px=21.0 * wrong, rescale="auto")
         segmenter.look_first(_read, lambda side: [Window(0, 400, 0, 400)])
-        assert segmenter.view.scale == pytest.approx(28 / 21, rel=0.25)
+        assert segmenter.view.scale == pytest.approx(segmenter.architecture.diameter_px / 21, rel=0.25)
         assert segmenter.record()["first_look"]["agrees"] is False
