@@ -74,6 +74,7 @@ class EfficientNetLite0(nn.Module):
         self.stages = nn.ModuleList(stages)
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """The maps, finest first."""
         x = self.stem(x)
         maps = []
         for number, stage in enumerate(self.stages):
@@ -116,6 +117,7 @@ class PyramidBackbone(nn.Module):
         self.out_channels = channels
 
     def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
+        """The levels of the pyramid by name, finest first, each (N, out_channels, H / stride, W / stride)."""
         maps = self.trunk(x)
         levels: OrderedDict[str, Tensor] = self.pyramid(
             OrderedDict((str(stride), level) for stride, level in zip(STRIDES, maps, strict=True))

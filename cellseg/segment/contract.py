@@ -106,6 +106,20 @@ class LooksFirst(Protocol):
         ...
 
 
+@runtime_checkable
+class FindsMany(Protocol):
+    """A `WindowSegmenter` that looks at several windows at once: what a GPU is quick by."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many windows to give at once; 1 where nothing is gained."""
+        ...
+
+    def find_many(self, read: Reader, windows: Sequence[Window]) -> list[TileCells]:
+        """The cells of each window, as `find_cells` gives them up to the rounding of scores."""
+        ...
+
+
 Factory = Callable[[Recipe, dict[str, Any]], WindowSegmenter]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from math import inf, pi, sqrt
 from typing import Any
 
@@ -14,7 +15,7 @@ from cellseg.errors import CellsegError, ConfigError, ModelError
 from cellseg.io.labels import STRIP_PX
 from cellseg.io.scratch import ClusterScratch
 from cellseg.preprocess.tissue_mask import TissueMask
-from cellseg.segment.contract import LooksFirst, TileCells, WindowSegmenter
+from cellseg.segment.contract import FindsMany, LooksFirst, Reader, TileCells, WindowSegmenter
 from cellseg.segment.pieces import PieceJoiner, SlidePieces, StripPieces, find_pieces
 from cellseg.segment.twins import JoinedCells, WindowJoiner
 from cellseg.stages.slide_cells import REACH_BLOCKS, FoundCells, SlideJob
@@ -104,19 +105,32 @@ class WindowedSegmenter:
         joiner, n_at_limit = WindowJoiner(grid), 0
         reach = job.tissue.grown(REACH_BLOCKS)
 
-        def work(tile: Tile) -> tuple[Tile, TileCells | None, _Packed]:
-            if not job.recipe.assessable or not reach.any_in(tile.read):
-                return tile, None, []
-            cells: TileCells = self._guard(lambda: self._segmenter.find_cells(job.slide.read, tile.read))
-            _check_shape(cells, tile.read, self._segmenter.method)
-            return tile, cells, scratch.pack(tile.read, cells.labels)
+        def work(tiles: Sequence[Tile]) -> list[tuple[Tile, TileCells, _Packed]]:
+            found = self._find_cells(job.slide.read, [tile.read for tile in tiles])
+            return [(t, cells, scratch.pack(t.read, cells.labels)) for t, cells in zip(tiles, found, strict=True)]
 
-        for done, (tile, cells, packed) in enumerate(map_tiles(work, grid.tiles(), workers=job.workers), start=1):
-            if cells is not None:
+        wanted = (tile for tile in grid.tiles() if job.recipe.assessable and reach.any_in(tile.read))
+        for batch in map_tiles(work, _batches(wanted, self._batch_size()), workers=job.workers):
+            for tile, cells, packed in batch:
                 n_at_limit += cells.n_at_limit
                 scratch.put(packed, joiner.add(tile, cells))
-            report(done)
+                report(tile.index + 1)
+        report(len(grid))
         return joiner.finish(), n_at_limit
+
+    def _batch_size(self) -> int:
+        return self._segmenter.batch_size if isinstance(self._segmenter, FindsMany) else 1
+
+    def _find_cells(self, read: Reader, windows: list[Window]) -> list[TileCells]:
+        segmenter = self._segmenter
+        if len(windows) > 1 and isinstance(segmenter, FindsMany):
+            many = segmenter
+            found: list[TileCells] = self._guard(lambda: many.find_many(read, windows))
+        else:
+            found = [self._guard(lambda: segmenter.find_cells(read, windows[0]))]
+        for cells, window in zip(found, windows, strict=True):
+            _check_shape(cells, window, segmenter.method)
+        return found
 
     def _number(self, job: SlideJob, joined: JoinedCells, pieces: SlidePieces, n_at_limit: int) -> FoundCells:
         """Ids in raster order for the cells of right size in tissue, and the record of them and the others."""
@@ -186,6 +200,12 @@ def spread_windows(tissue: TissueMask, height_px: int, width_px: int, side_px: i
         if window not in chosen:
             chosen.append(window)
     return chosen
+
+
+def _batches(tiles: Iterable[Tile], size: int) -> Iterator[list[Tile]]:
+    rest = iter(tiles)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 def _check_shape(cells: TileCells, window: Window, method: str) -> None:

@@ -272,3 +272,35 @@ def test_found_cells_without_scores() -> None:
     found = FoundCells.unscored(np.arange(4, dtype=np.uint32), 3, {})
     assert np.isnan(found.scores).all() and not found.seam_joined.any() and len(found.classes) == 3
     assert_same_labels(largest_pieces(np.eye(3, dtype=np.uint32)).labels, np.eye(3, dtype=np.uint32))
+
+
+def test_a_doubtful_cell_off_its_window_s_core_needs_another_that_sees_it(tmp_path: Path) -> None:
+    # its middle, column 101, is the second window's, which sees nothing there: there is nothing
+    _, found = find(np.zeros((40, 280, 1), np.uint8), tmp_path, Scored({0: [(5, 15, 96, 107, 0.6, 1)]}))
+    assert found.record["n_cells"] == 0
+
+
+class InBatches:
+    """`cut_by` for a device that takes three windows at once."""
+
+    batch_size = 3
+
+    def __init__(self) -> None:
+        self._one = cut_by(128, 40)
+        self.method, self.classes = self._one.method, self._one.classes
+        self.window_px, self.overlap_px = self._one.window_px, self._one.overlap_px
+        self.find_cells, self.record = self._one.find_cells, self._one.record
+        self.sizes: list[int] = []
+
+    def find_many(self, read, windows: list[Window]) -> list[TileCells]:
+        self.sizes.append(len(windows))
+        return [self.find_cells(read, window) for window in windows]
+
+
+def test_windows_by_batches_give_the_same_bytes(tmp_path: Path) -> None:
+    truth, segmenter = discs((400, 500), seed=1), InBatches()
+    find(painted(truth), tmp_path / "many", segmenter)
+    find(painted(truth), tmp_path / "one", cut_by(128, 40))
+    assert segmenter.sizes and set(segmenter.sizes) <= {2, 3}
+    for name in ("labels.ome.tif", "instances.parquet"):
+        assert (tmp_path / "many" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
