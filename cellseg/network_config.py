@@ -31,8 +31,10 @@ class MaskRcnnSettings(Settings):
     """cells a window; reaching it is said in the record, since cells may be missing."""
     mask_threshold: float = Field(default=0.5, gt=0, lt=1)
     """0..1; pixels likelier than this belong to the cell; lower draws larger outlines."""
+    min_area_fraction: float = Field(default=0.07, ge=0, lt=1)
+    """fraction of the typical cell's area, at the scale in force; smaller detections are specks and fragments."""
     min_area_um2: float = Field(default=2.0, ge=0)
-    """um2; smaller pieces are not cells and get no label; far below any nucleus, for the network's score has decided before."""
+    """um2; smaller pieces are not cells and get no label."""
     max_area_um2: float = Field(default=4000.0, gt=0)
     """um2; larger pieces are not cells and get no label."""
     window_px: int = Field(default=1024, ge=128, le=8192)

@@ -137,9 +137,11 @@ class MaskRcnnSegmenter:
     def _label(self, found: Detections, window: Window) -> TileCells:
         boxes = self.view.to_slide(found.boxes, self.view.patch(window))
         boxes -= np.array([window.x0, window.y0, window.x0, window.y0])
+        typical_px = np.pi / 4 * (self.architecture.diameter_px / self.view.scale) ** 2
         labels, drawn = paste_masks(
-            found.masks, boxes, found.scores, (window.height, window.width), threshold=self.settings.mask_threshold
-        )
+            found.masks, boxes, found.scores, (window.height, window.width),
+            threshold=self.settings.mask_threshold, min_area_px=self.settings.min_area_fraction * typical_px,
+        )  # fmt: skip
         return TileCells(labels, found.scores[drawn], found.classes[drawn], found.n_cut)
 
 

@@ -24,9 +24,13 @@ class Glance:
     scores: NDArray[np.float64]
 
     @property
-    def median_px(self) -> float | None:
-        """Median diameter; None without cells."""
-        return float(np.median(self.diameters_px)) if len(self.diameters_px) else None
+    def size_px(self) -> float | None:
+        """The diameter that half of the cells' area lies above: specks beside nuclei do not count; None without cells."""
+        if not len(self.diameters_px):
+            return None
+        rising = np.sort(self.diameters_px)
+        covered = np.cumsum(rising**2)
+        return float(rising[np.searchsorted(covered, covered[-1] / 2)])
 
     @property
     def score(self) -> float:
@@ -49,7 +53,7 @@ class Look:
             {
                 "factor": round(factor, 4),
                 "n_cells": len(seen.scores),
-                "diameter_px": None if seen.median_px is None else round(seen.median_px, 2),
+                "diameter_px": None if seen.size_px is None else round(seen.size_px, 2),
                 "sum_of_scores": round(seen.score, 2),
             }
             for factor, seen in self.glances
@@ -67,7 +71,7 @@ def find_scale(
 ) -> Look:
     """The factor on the scale at which cells have the size that the network knows.
 
-    Where at least ten cells are found and their median is off by more than `tolerance`, the scale follows it, up to
+    Where at least ten cells are found and their size is off by more than `tolerance`, the scale follows it, up to
     twice and within a quarter to four times. Where fewer are found, and they do not fit, double and half the scale are
     tried as well, and the one is kept at which the network recognises the most (sum of scores) that fits that scale;
     from there the scale follows three cells and more.
@@ -88,14 +92,14 @@ def find_scale(
     factor, least = 1.0, MIN_CELLS
     if may_follow and not _tells(seen[1.0], MIN_CELLS):
         least = _MIN_FEW
-        if not (_tells(seen[1.0], least) and agree(seen[1.0].median_px or 0.0, expected_px, tolerance)):
+        if not (_tells(seen[1.0], least) and agree(seen[1.0].size_px or 0.0, expected_px, tolerance)):
             seen |= {other: glance(other) for other in (2.0, 0.5) if low <= other <= high}
             factor = max(seen, key=lambda tried: _fitting(seen[tried], expected_px / tried))
     for _ in range(_ROUNDS if may_follow else 0):
         now = seen[factor]
-        if now.median_px is None or not _tells(now, least) or agree(now.median_px, expected_px / factor, tolerance):
+        if now.size_px is None or not _tells(now, least) or agree(now.size_px, expected_px / factor, tolerance):
             break
-        better = float(np.clip(round(expected_px / now.median_px, 4), low, high))
+        better = float(np.clip(round(expected_px / now.size_px, 4), low, high))
         if better in seen:
             break
         seen[better] = glance(better)
@@ -104,8 +108,8 @@ def find_scale(
         factor = better
     last = seen[factor]
     agrees = None
-    if last.median_px is not None and _tells(last, MIN_CELLS):
-        agrees = agree(last.median_px, expected_px, tolerance)
+    if last.size_px is not None and _tells(last, MIN_CELLS):
+        agrees = agree(last.size_px, expected_px, tolerance)
     return Look(factor, tuple(seen.items()), expected_px, agrees)
 
 
@@ -116,9 +120,9 @@ def _tells(seen: Glance, least: int) -> bool:
 
 def _fitting(seen: Glance, suits_px: float) -> float:
     """The sum of scores, less where the cells are not of the size that the scale suits: looking closer finds more."""
-    if seen.median_px is None:
+    if seen.size_px is None:
         return 0.0
-    return float(seen.score / (1 + 4 * np.log2(seen.median_px / suits_px) ** 2))
+    return float(seen.score / (1 + 4 * np.log2(seen.size_px / suits_px) ** 2))
 
 
 def agree(found_px: float, expected_px: float, tolerance: float) -> bool:

@@ -20,7 +20,13 @@ Order = NDArray[np.int64]
 
 
 def paste_masks(
-    masks: Float, boxes: NDArray[np.floating], scores: Float, shape: tuple[int, int], *, threshold: float = 0.5
+    masks: Float,
+    boxes: NDArray[np.floating],
+    scores: Float,
+    shape: tuple[int, int],
+    *,
+    threshold: float = 0.5,
+    min_area_px: float = 0.0,
 ) -> tuple[Labels, Order]:
     """Draw masks into a label image, the surest first; a pixel belongs to the first that takes it.
 
@@ -37,6 +43,8 @@ def paste_masks(
     scores : (N,) ndarray of float32
     shape : (int, int)
         Height and width of the label image.
+    min_area_px : float
+        Objects of which fewer pixels are free are not drawn.
 
     Returns
     -------
@@ -48,12 +56,14 @@ def paste_masks(
     boxes = np.asarray(boxes, np.float64)
     labels = np.zeros(shape, np.uint32)
     order = order_by_score(scores, boxes)
-    drawn = _paste(np.ascontiguousarray(masks, np.float32), boxes, order, labels, threshold)
+    drawn = _paste(np.ascontiguousarray(masks, np.float32), boxes, order, labels, threshold, min_area_px)
     return labels, drawn
 
 
 @njit(nogil=True, cache=True)
-def _paste(masks: Float, boxes: NDArray[np.float64], order: Order, labels: Labels, threshold: float) -> Order:
+def _paste(
+    masks: Float, boxes: NDArray[np.float64], order: Order, labels: Labels, threshold: float, min_area_px: float
+) -> Order:
     height, width = labels.shape
     drawn = np.empty(len(order), np.int64)
     n = 0
@@ -73,7 +83,7 @@ def _paste(masks: Float, boxes: NDArray[np.float64], order: Order, labels: Label
                         free += 1
                     else:
                         on[y, x] = 0
-        if free == 0 or free < MIN_FREE_SHARE * total:
+        if free == 0 or free < min_area_px or free < MIN_FREE_SHARE * total:
             continue
         largest = _largest_piece(on)
         n += 1

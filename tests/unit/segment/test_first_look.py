@@ -99,3 +99,9 @@ def test_nothing_anywhere() -> None:
     look = _look(lambda factor: Glance(np.zeros(0), np.zeros(0)))
     assert look.factor == 1.0 and look.agrees is None
     assert look.record()["tried"][0] == {"factor": 1.0, "n_cells": 0, "diameter_px": None, "sum_of_scores": 0.0}
+
+
+def test_specks_beside_nuclei_are_not_the_typical_cell() -> None:
+    seen = Glance(np.array([4.0] * 30 + [20.0] * 8), np.ones(38))
+    assert seen.size_px == 20.0
+    assert Glance(np.zeros(0), np.zeros(0)).size_px is None

@@ -117,3 +117,10 @@ def test_nothing_and_outside() -> None:
     boxes = np.array([[-9, -9, -1, -1], [50, 50, 60, 60], [3, 3, 3, 8], [2.6, 2.6, 3.4, 3.4]])
     labels, drawn = paste_masks(masks, boxes, scores, (5, 7))
     assert not labels.any() and len(drawn) == 0  # the last is off the middle of any pixel
+
+
+def test_specks_are_not_drawn() -> None:
+    masks = np.ones((2, 4, 4), np.float32)
+    boxes = np.array([[0, 0, 3, 3], [10, 10, 20, 20.0]])
+    labels, drawn = paste_masks(masks, boxes, np.array([0.9, 0.8], np.float32), (30, 30), min_area_px=10.0)
+    assert drawn.tolist() == [1] and np.count_nonzero(labels) == 100
