@@ -75,7 +75,7 @@ def weights_text(path: Path) -> str:
         ("classes", ", ".join(architecture.get("classes", []))),
         ("scale", f"objects of {architecture.get('diameter_px'):g} px" + (f", taken as {size:g} um" if size else "")),
     ]
-    names = ("licence", "data", "split", "start", "seed", "command", "best_step", "version")
+    names = ("licence", "data", "split", "start", "seed", "command", "history", "best_step", "version")
     rows += [(name.replace("_", " "), plain(told[name])) for name in names if told.get(name) is not None]
     lines = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return f"| | |\n|---|---|\n{lines}"

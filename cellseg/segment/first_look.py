@@ -25,7 +25,7 @@ class Glance:
 
     @property
     def size_px(self) -> float | None:
-        """The diameter that half of the cells' area lies above: specks beside nuclei do not count; None without cells."""
+        """The diameter that half of the cells' area lies above, so that specks do not count; None without cells."""
         if not len(self.diameters_px):
             return None
         rising = np.sort(self.diameters_px)
