@@ -50,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiles", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--nuclei", type=int, default=N_NUCLEI, help="a tile; memory wants 1000")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--weights", default="nucleus")
     parser.add_argument("--stardist-python", default=os.environ.get("STARDIST_PYTHON"), help="where stardist lives")
@@ -62,7 +63,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        n_nuclei = write_tiles(folder, given.tiles)
+        n_nuclei = write_tiles(folder, given.tiles, given.nuclei)
         print(f"{given.tiles} tiles of {TILE_PX} px, {n_nuclei / given.tiles:.0f} nuclei each, {given.threads} threads")
         print(f"{'':38} {'s/Mpx':>7} {'objects':>8} {'MiB':>6} {'ratio':>6}", flush=True)
         ours = float("nan")
@@ -75,7 +76,7 @@ def main() -> None:
             print(f"{TITLES[name]:38} {figures} {found['seconds_per_mpx'] / ours:6.1f}", flush=True)
 
 
-def write_tiles(folder: Path, n_tiles: int) -> int:
+def write_tiles(folder: Path, n_tiles: int, n_nuclei: int) -> int:
     """Simulate the tiles: `N.png`, and pixels and truth in `tiles.npz`; returns how many nuclei."""
     from dataclasses import replace
 
@@ -84,7 +85,7 @@ def write_tiles(folder: Path, n_tiles: int) -> int:
     from cellseg.simulate import HEALTHY, Tissue, simulate_tissue
 
     healthy = replace(HEALTHY, area_um2=38.0)
-    density = N_NUCLEI / (TILE_PX * MPP / 1000) ** 2
+    density = n_nuclei / (TILE_PX * MPP / 1000) ** 2
     tissue = Tissue(mpp=MPP, nuclei_per_mm2=density, spacing=1.1, healthy=healthy, cleft_level=9)
     made = [simulate_tissue(TILE_PX, TILE_PX, tissue=tissue, seed=seed) for seed in range(n_tiles)]
     for number, tile in enumerate(made):

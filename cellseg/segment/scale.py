@@ -15,12 +15,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from cellseg.preprocess.normalize import SIGNAL_MAX, Plane, segmentation_signal
+from cellseg.preprocess.normalize import OD_SCALE, SIGNAL_MAX, Plane, segmentation_signal, stain_plane
 from cellseg.preprocess.recipe import Recipe
 from cellseg.types import Pixels, Window
 
 GRID_PX = 32
 """px of the network; what it is fed begins and ends at multiples of this, its coarsest stride."""
+HEMATOXYLIN_GAIN = 1.5
+"""How much darker hematoxylin is shown than it is beside DAB, where it is a pale counterstain."""
 _SMOOTH_BELOW = 0.8
 _SMOOTH_SIGMA = 0.35
 _STEPS = 2048
@@ -32,9 +34,9 @@ Image = NDArray[np.uint8]
 def network_pixels(pixels: Pixels, recipe: Recipe, channel: str | None = None) -> Image:
     """Pixels in the colours that a network is trained and run on.
 
-    Colour stains stay as they are, brought to 8 bits. Fluorescence, and any image that is not colour, becomes gray in
-    all three channels: `channel` (else the sample sheet's, else the first; the gray of a colour image), 0 at the
-    slide's low and 255 at its high percentile, straight between.
+    Colour stains stay as they are, brought to 8 bits; of H-DAB the hematoxylin alone is shown. Fluorescence, and any
+    image that is not colour, becomes gray in all three channels: `channel` (else the sample sheet's, else the first;
+    the gray of a colour image), 0 at the slide's low and 255 at its high percentile, straight between.
 
     Parameters
     ----------
@@ -50,12 +52,23 @@ def network_pixels(pixels: Pixels, recipe: Recipe, channel: str | None = None) -
     ConfigError
         If the slide has no such channel.
     """
+    if recipe.stain == "hdab" and "hematoxylin" in recipe.stain_names:
+        hematoxylin = stain_plane(recipe, "hematoxylin")
+        return np.asarray(_dye_colours(recipe)[hematoxylin.render(pixels)], np.uint8)
     if recipe.is_rgb and recipe.stain != "fluorescence":
         eight_bit = pixels if pixels.dtype == np.uint8 else (pixels.astype(np.uint32) + 128) // 257
         return np.ascontiguousarray(eight_bit[:, :, :3], np.uint8)
     counts = _gray(recipe, channel).render(pixels).astype(np.uint32)
     gray = ((counts * 255 + SIGNAL_MAX // 2) // SIGNAL_MAX).astype(np.uint8)
     return np.repeat(gray[:, :, None], 3, axis=2)
+
+
+@lru_cache(maxsize=8)
+def _dye_colours(recipe: Recipe) -> Image:
+    """(4096, 3): what each amount of hematoxylin alone looks like on white; networks are not taught brown."""
+    dye = np.array(recipe.stain_matrix[recipe.stain_names.index("hematoxylin")])
+    amounts = np.arange(SIGNAL_MAX + 1) * OD_SCALE * HEMATOXYLIN_GAIN
+    return np.asarray(np.floor(255 * 10 ** (-amounts[:, None] * dye) + 0.5), np.uint8)
 
 
 @lru_cache(maxsize=8)

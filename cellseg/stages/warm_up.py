@@ -1,11 +1,11 @@
-"""The compiled loops made ready: the whole chain once on a small simulated slide. Floor 6."""
+"""The compiled loops made ready: the whole chain, by each method, on a small simulated slide. Floor 6."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
 
-from cellseg.config import Config
+from cellseg.config import Config, SegmentationSettings
 from cellseg.stages.analyze import Acquisition, analyze_images
 from cellseg.stages.simulate import simulate_sample
 from cellseg.types import Progress, silent
@@ -20,6 +20,8 @@ def warm_up(*, progress: Progress = silent) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="cellseg-") as folder:
         made = simulate_sample(Path(folder), "small", kind="healthy", seed=0, size_px=_SIZE_PX)
-        analyze_images(
-            [made.image], Path(folder) / "out", acquisition=Acquisition("he"), config=Config(), progress=progress
-        )
+        for method in ("threshold", "maskrcnn"):
+            config = Config(segmentation=SegmentationSettings(method=method))
+            analyze_images(
+                [made.image], Path(folder) / method, acquisition=Acquisition("he"), config=config, progress=progress
+            )

@@ -72,6 +72,9 @@ def test_pixel_size_scales_lengths_and_areas_only():
     one, half = (measure_image(labels, pixels, recipe=recipe_for(pixels, mpp=mpp)) for mpp in (1.0, 0.5))
 
     for name, values in one.items():
+        if values.dtype == object:
+            assert (half[name] == values).all(), name  # words have no size
+            continue
         power = {"um": 1, "um2": 2}.get(name.rsplit("_", 1)[-1], 0)
         if name in ("density_per_mm2", "edge_sharpness_per_um"):
             continue  # the one has a radius in um, the other is tested against its closed form

@@ -114,3 +114,17 @@ def test_colour_fluorescence_is_the_gray_of_its_colours() -> None:
     seen = network_pixels(pixels, recipe)[0, :, 0].astype(int)
     # 0.0721 of the range is 232 counts of 4095: steps of one gray level
     assert np.abs(seen - [0, 64, 255]).max() <= 2
+
+
+def test_of_hdab_only_the_hematoxylin_is_shown() -> None:
+    """Brown, however dark, is glass; the counterstain is blue and darker where there is more of it."""
+    dyes = ((0.650, 0.704, 0.286), (0.268, 0.570, 0.776), (0.711, 0.424, 0.561))
+    recipe = recipe_for(np.full((4, 4, 3), 255, np.uint8))
+    recipe = replace(
+        recipe, stain="hdab", stain_names=("hematoxylin", "dab", "residual"), stain_matrix=dyes, background=(255.0,) * 3
+    )
+    amounts = np.array([[0, 0], [0, 1.0], [0.2, 1.0], [0.4, 0]])
+    pixels = np.round(256 * 10 ** -(amounts @ np.array(dyes[:2])) - 1).clip(0, 255).astype(np.uint8)[None]
+    glass, brown, both, blue = network_pixels(pixels, recipe)[0].astype(int)
+    assert glass.min() > 250 and brown.min() > 240
+    assert both[2] > both[0] and blue[2] > blue[0] and (blue < both).all()
