@@ -84,7 +84,7 @@ def write_tiles(folder: Path, n_tiles: int, n_nuclei: int) -> int:
 
     from cellseg.simulate import HEALTHY, Tissue, simulate_tissue
 
-    healthy = replace(HEALTHY, area_um2=38.0)
+    healthy = replace(HEALTHY, area_um2=38.0 * min(1.0, N_NUCLEI / n_nuclei))
     density = n_nuclei / (TILE_PX * MPP / 1000) ** 2
     tissue = Tissue(mpp=MPP, nuclei_per_mm2=density, spacing=1.1, healthy=healthy, cleft_level=9)
     made = [simulate_tissue(TILE_PX, TILE_PX, tissue=tissue, seed=seed) for seed in range(n_tiles)]
