@@ -42,7 +42,7 @@ class MaskRcnnSettings(Settings):
     overlap_px: int = Field(default=96, ge=32, le=2048)
     """px of the network; how far windows overlap; at least two typical cells."""
     augment: Literal["none", "flips"] = "none"
-    """flips: each window is also looked at mirrored, and the answers are pooled; three times slower, slightly better outlines."""
+    """flips: each window is also looked at mirrored, and the answers are pooled; more than twice as slow, slightly better outlines."""
 
     @model_validator(mode="after")
     def _check(self) -> MaskRcnnSettings:

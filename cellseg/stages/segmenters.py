@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any
 
 from cellseg.config import SegmentationSettings
@@ -39,12 +38,11 @@ def choose_segmenter(settings: SegmentationSettings, recipe: Recipe, *, device: 
 
 
 def _network(settings: SegmentationSettings, recipe: Recipe, device: str) -> Segmenter:
-    from cellseg.io.weights import read_weights, shipped_weights
+    from cellseg.io.weights import find_weights, read_weights
     from cellseg.segment.detect import make_detector
 
     chosen = settings.maskrcnn
-    path = Path(chosen.weights) if chosen.weights.endswith(".safetensors") else shipped_weights(chosen.weights)
-    detector = make_detector(read_weights(path), chosen, recipe, device=device)
+    detector = make_detector(read_weights(find_weights(chosen.weights)), chosen, recipe, device=device)
     return WindowedSegmenter(detector, min_area_um2=chosen.min_area_um2, max_area_um2=chosen.max_area_um2)
 
 
