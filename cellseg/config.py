@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails
 
 from cellseg.base_config import Settings
-from cellseg.network_config import MaskRcnnSettings, TrainSettings
+from cellseg.network_config import MaskRcnnSettings, TissueSettings, TrainSettings
 from cellseg.types import STAINS, Stain, Status
 
 Level = Annotated[int, Field(ge=1, le=255)]
@@ -225,6 +225,8 @@ class Rule(Settings):
     """what the cell becomes."""
     stains: tuple[Stain, ...] = STAINS
     """slides the rule applies to."""
+    tissues: tuple[str, ...] = ()
+    """tissues that the rule applies to, by the column `tissue`; empty: all, and cells without one."""
 
     @model_validator(mode="after")
     def _check(self) -> Rule:
@@ -257,6 +259,8 @@ class ReferenceSettings(Settings):
     """robust z; a feature beyond it is named as a reason."""
     min_cells: int = Field(default=50, ge=3)
     """cells; a reference of fewer judges nothing."""
+    by_tissue: bool = False
+    """true: cells are compared with healthy cells of their own tissue, where the reference has `min_cells` of them; else with all."""
 
     @model_validator(mode="after")
     def _check(self) -> ReferenceSettings:
@@ -276,6 +280,8 @@ class ExcludeSettings(Settings):
     """um2; smaller ones are more likely debris."""
     min_focus_fraction: float = Field(default=0.3, ge=0, le=1)
     """fraction of the slide's median edge sharpness; cells under it are out of focus."""
+    tissues: tuple[str, ...] = ()
+    """tissues, by the column `tissue`, whose cells alone are judged (such as [adenocarcinoma]); empty: all."""
 
 
 class ClassifySettings(Settings):
@@ -321,6 +327,7 @@ class Config(Settings):
     input: InputSettings = InputSettings()
     preprocess: PreprocessSettings = PreprocessSettings()
     segmentation: SegmentationSettings = SegmentationSettings()
+    tissue: TissueSettings = TissueSettings()
     measure: MeasureSettings = MeasureSettings()
     classify: ClassifySettings = ClassifySettings()
     report: ReportSettings = ReportSettings()

@@ -53,6 +53,27 @@ class MaskRcnnSettings(Settings):
         return self
 
 
+class TissueSettings(Settings):
+    """Which tissue each cell lies in: a map of the slide by SegNet, or one that the lab drew. Off: nothing changes."""
+
+    enabled: bool = False
+    """true: every slide gets a map, and every cell its tissue; a slide whose row in the sample sheet names a `tissue` file takes that one instead."""
+    weights: str = "colon"
+    """colon: the weights in the package (H&E colon); or the path of a .safetensors file from `cellseg train segnet`."""
+    level: int = Field(default=0, ge=0, le=8)
+    """0: the classes of the weights; 1, 2, ...: their groups, the coarsest first (colon: 1 gland and stroma; 2 stroma, benign, neoplasia, carcinoma)."""
+    mpp: float | None = Field(default=None, gt=0, le=1000)
+    """um per pixel at which slides are looked at; null: what the weights were trained at."""
+    window_px: int = Field(default=1024, ge=64, le=8192, multiple_of=32)
+    """px of the network; side of the part of the map that is made in one go, from a window with 224 px more on every side; changes memory and time."""
+    annotation_mpp: float | None = Field(default=None, gt=0, le=1000)
+    """um per pixel at which a map from a lab's own polygons is drawn; null: as the slide."""
+    label_names: dict[str, str] = Field(default={})
+    """value in a lab's own label image -> name of its class; values that are not named are called class_VALUE, 0 without a name is no tissue."""
+    max_distance_um: float = Field(default=250.0, gt=0, le=5000)
+    """um; distances to the nearest boundary of a tissue are measured up to here; farther cells get this figure."""
+
+
 class AugmentSettings(Settings):
     """What is varied between the crops of one training image, so that the network meets more than the images at hand."""
 
@@ -149,6 +170,30 @@ class MaskRcnnTrainSettings(LoopSettings):
     def for_fine_tuning(self) -> MaskRcnnTrainSettings:
         """The settings in force where training starts from other weights."""
         return MaskRcnnTrainSettings.model_validate(self.model_dump() | self.fine_tune | {"fine_tune": {}})
+
+
+class SegNetTrainSettings(LoopSettings):
+    """Training of SegNet: `cellseg train segnet`."""
+
+    batch: int = Field(default=16, ge=1, le=4096)
+    """crops a step, over all GPUs together."""
+    crop_px: int = Field(default=224, ge=64, le=2048)
+    """px of the network; side of the crops; a multiple of 32 wastes nothing."""
+    val_share: float = Field(default=0.2, ge=0, lt=1)
+    """fraction of the cases kept for validation where no split is given; 0: validate on the training images, which flatters."""
+    class_balance: Literal["median_frequency", "none"] = "median_frequency"
+    """median_frequency: rare classes weigh more in the loss (Eigen and Fergus 2015); none: all pixels weigh the same."""
+    focal_gamma: float = Field(default=0.0, ge=0, le=5)
+    """exponent of the focal loss (Lin et al. 2017); 0: cross-entropy."""
+    dice_weight: float = Field(default=0.5, ge=0, le=10)
+    """weight of the Dice loss of the coarsest level of classes beside the cross-entropies."""
+    architecture: dict[str, Any] = Field(default={})
+    """keys of the network's architecture that differ from its defaults (see docs/training.md); not when training starts from other weights."""
+    augment: AugmentSettings = AugmentSettings(scale_spread=0.2, inversion=0.0)
+    fine_tune: dict[str, Any] = Field(
+        default={"steps": 400, "learning_rate": 2e-4, "warmup_steps": 50, "ema": 0.99, "validate_every": 100}
+    )
+    """keys of the above that differ when training starts from other weights, and win over them."""
 
 
 class TrainSettings(Settings):

@@ -46,6 +46,8 @@ KNOW_TORCH = {
     "segment/maskrcnn.py",
     "segment/detect.py",
     "segment/infer.py",
+    "segment/segnet.py",
+    "segment/tissue.py",
     "io/weights.py",
     "train",
 }
