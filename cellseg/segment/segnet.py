@@ -28,6 +28,9 @@ class SegNet(nn.Module):
         Its width and its number of classes.
     """
 
+    mean: Tensor
+    sd: Tensor
+
     def __init__(self, architecture: TissueArchitecture) -> None:
         super().__init__()
         blocks = architecture.blocks
@@ -77,7 +80,7 @@ def build_segnet(architecture: TissueArchitecture) -> SegNet:
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return model.to(memory_format=torch.channels_last)
 
 
 def _convolutions(channels: int, outs: Sequence[int]) -> nn.Sequential:

@@ -84,7 +84,7 @@ class TissueArchitecture(BaseModel):
             for number, group in enumerate(groups):
                 allowed[list(group)] = best == number
         last = probabilities if allowed is None else np.where(allowed, probabilities, np.float32(-1))
-        return last.argmax(axis=0).astype(np.uint8).reshape(shape)
+        return np.asarray(last.argmax(axis=0), np.uint8).reshape(shape)
 
 
 def parse_tissue_architecture(found: dict[str, Any], where: str) -> TissueArchitecture:
@@ -120,4 +120,4 @@ def context_px() -> int:
         for block in reversed(BLOCKS):
             first, last = 2 * first - len(block), 2 * last + 1 + len(block)
         reach = max(reach, at - first, last - at)
-    return -(-reach // GRID_PX) * GRID_PX
+    return int(-(-reach // GRID_PX) * GRID_PX)
