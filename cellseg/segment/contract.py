@@ -21,6 +21,8 @@ from cellseg.types import Labels, Pixels, Window
 
 ENTRY_POINTS = "cellseg.segmenters"
 """Entry point group: the name is what `segmentation.method` says, the object a `Factory`."""
+MIN_OVERLAP_PX = 16
+"""px of the slide; windows that share less could not tell one cell from two."""
 Reader = Callable[[Window], Pixels]
 """Native pixels (h, w, C) of a window inside the slide; thread-safe."""
 Function = Callable[[Pixels, float], NDArray[Any]]

@@ -18,7 +18,7 @@ from cellseg.io.weights import Weights
 from cellseg.network_config import MaskRcnnSettings
 from cellseg.preprocess.recipe import Recipe
 from cellseg.segment.architecture import Architecture, parse_architecture
-from cellseg.segment.contract import Reader, Spread, TileCells, no_cells
+from cellseg.segment.contract import MIN_OVERLAP_PX, Reader, Spread, TileCells, no_cells
 from cellseg.segment.first_look import Glance, Look, find_scale
 from cellseg.segment.infer import Detections, Detector, Limits, choose_device, load_network
 from cellseg.segment.paste import paste_masks
@@ -53,7 +53,7 @@ class MaskRcnnSegmenter:
     @property
     def overlap_px(self) -> int:
         """What neighbouring windows share, px of the slide."""
-        return int(np.ceil(self.settings.overlap_px / self.view.scale))
+        return max(int(np.ceil(self.settings.overlap_px / self.view.scale)), MIN_OVERLAP_PX)
 
     @property
     def window_px(self) -> int:

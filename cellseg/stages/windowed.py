@@ -15,7 +15,7 @@ from cellseg.errors import CellsegError, ConfigError, ModelError
 from cellseg.io.labels import STRIP_PX
 from cellseg.io.scratch import ClusterScratch
 from cellseg.preprocess.tissue_mask import TissueMask
-from cellseg.segment.contract import FindsMany, LooksFirst, Reader, TileCells, WindowSegmenter
+from cellseg.segment.contract import MIN_OVERLAP_PX, FindsMany, LooksFirst, Reader, TileCells, WindowSegmenter
 from cellseg.segment.pieces import PieceJoiner, SlidePieces, StripPieces, find_pieces
 from cellseg.segment.twins import JoinedCells, WindowJoiner
 from cellseg.stages.slide_cells import REACH_BLOCKS, FoundCells, SlideJob
@@ -24,7 +24,6 @@ from cellseg.tiles import Tile, WindowGrid
 from cellseg.types import Window
 
 _N_SPREAD = 6
-_MIN_OVERLAP_PX = 16
 _Packed = list[tuple[Window, bytes]]
 
 
@@ -92,10 +91,10 @@ class WindowedSegmenter:
 
     def _grid(self, height_px: int, width_px: int) -> WindowGrid:
         window, overlap = self._segmenter.window_px, self._segmenter.overlap_px
-        if overlap < _MIN_OVERLAP_PX or window < 3 * overlap:
+        if overlap < MIN_OVERLAP_PX or window < 3 * overlap:
             raise ConfigError(
                 f"segmenter {self._segmenter.method}: windows of {window} px that overlap by {overlap} px; expected an "
-                f"overlap of at least {_MIN_OVERLAP_PX} px and windows of at least three times that"
+                f"overlap of at least {MIN_OVERLAP_PX} px and windows of at least three times that"
             )
         return WindowGrid(height_px, width_px, window, overlap)
 

@@ -63,6 +63,9 @@ def test_windows_are_in_pixels_of_the_slide() -> None:
     assert _segmenter(diameter_px=56.0).window_px == 2048
     small = _segmenter(diameter_px=28.0 * 60)
     assert small.window_px >= 3 * small.overlap_px > 10_000
+    # nuclei of 3.5 px: the windows shrink with them, but not below what seams can be judged by
+    coarse = _segmenter(mpp=2.0)
+    assert coarse.view.scale > 5 and coarse.overlap_px == 16
 
 
 def test_the_size_of_cells_comes_from_settings_then_weights() -> None:
