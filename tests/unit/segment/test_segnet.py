@@ -1,5 +1,7 @@
 """SegNet is SegNet: 13 separate convolutions, unpooling to the kept places with zeros elsewhere, nothing shared."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -25,7 +27,7 @@ def test_encoder_is_the_13_convolutions_of_vgg16_at_width_1() -> None:
         model = SegNet(TissueArchitecture(width=1.0, classes=("a", "b", "c")))
     shapes = [(layer.in_channels, layer.out_channels, layer.kernel_size) for layer in convolutions(model.encoder)]
     channels = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
-    assert shapes == [(a, b, (3, 3)) for a, b in zip(channels, channels[1:], strict=False)]
+    assert shapes == [(a, b, (3, 3)) for a, b in pairwise(channels)]
     mirrored = [(layer.out_channels, layer.in_channels, layer.kernel_size) for layer in convolutions(model.decoder)]
     # the mirror image, but for its end: the last one makes features rather than colours
     assert mirrored[::-1][1:] == shapes[1:] and mirrored[-1] == (64, 64, (3, 3))
