@@ -1,4 +1,4 @@
-"""The one truth about the tables of a cohort: `summary.csv` and `slides.tsv`. Floor 1."""
+"""The one truth about the tables of a cohort: `summary.csv`, `summary_tissue.csv` and `slides.tsv`. Floor 1."""
 
 from __future__ import annotations
 
@@ -49,6 +49,25 @@ SUMMARY_COLUMNS: tuple[Column, ...] = (
     *(_median(name) for name in SUMMARY_FEATURES),
 )  # fmt: skip
 """`summary.csv`: one row a sample that did not fail, in the order of the sample sheet."""
+
+TISSUE_SUMMARY_COLUMNS: tuple[Column, ...] = (
+    _c("sample", "string", "", "the sample's name in the sample sheet"),
+    _c("patient", "string", "", "the patient in the sample sheet, or empty"),
+    _c("group", "string", "", "reference (healthy controls) or test"),
+    _c("tissue", "string", "", "class of the sample's tissue map; empty for the cells that lie in none"),
+    _c("area_mm2", "float64", "mm2", "area of the class on the map; NaN for cells that lie in none", "map pixels * map mpp^2", "", 0),
+    _c("area_share", "float64", "1", "its share of all that the map gives a class; NaN where it gives none", "area_mm2 / sum of area_mm2", "", 0, 1),
+    _c("n_cells", "int64", "", "cells whose centroid lies in the class", "rows of cells.csv", "", 0),
+    _c("n_healthy", "int64", "", "cells of it judged healthy", "", "", 0),
+    _c("n_abnormal", "int64", "", "cells of it judged abnormal", "", "", 0),
+    _c("n_uncertain", "int64", "", "cells of it left open", "", "", 0),
+    _c("n_excluded", "int64", "", "cells of it not judged", "", "", 0),
+    _c("cells_per_mm2", "float64", "1/mm2", "cells found for each mm2 of the class; NaN where there is none of it", "n_cells / area_mm2", "", 0),
+    _c("share_abnormal", "float64", "1", "share of abnormal cells among the decided; NaN when none is", "n_abnormal / (n_healthy + n_abnormal)", "", 0, 1),
+    _c("share_abnormal_low", "float64", "1", "lower end of its 95 % interval", _INTERVAL, _WILSON, 0, 1),
+    _c("share_abnormal_high", "float64", "1", "upper end of its 95 % interval", _INTERVAL, _WILSON, 0, 1),
+)  # fmt: skip
+"""`summary_tissue.csv`: one row a sample that did not fail and class of its tissue map, in the map's order."""
 
 LEDGER_COLUMNS: tuple[Column, ...] = (
     _c("sample", "string", "", "the sample's name in the sample sheet"),

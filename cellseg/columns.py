@@ -1,7 +1,8 @@
 """The one truth about tables: every column's name, type, unit, range, meaning, formula and source. Floor 1.
 
 `docs/tables.md` and each run's `columns.json` are made from here. Columns that exist
-once a channel or once a stain are written with a placeholder: `intensity_{channel}_mean`, `od_{stain}_mean`.
+once a channel, a stain or a tissue are written with a placeholder: `intensity_{channel}_mean`, `od_{stain}_mean`,
+`signed_distance_{tissue}_um`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from itertools import count
 from typing import Literal
 
 from cellseg.errors import TableError
 
 DType = Literal["string", "uint32", "int32", "int64", "float64", "bool"]
 Family = Literal[
-    "identity", "position", "shape", "intensity", "focus", "neighborhood", "detection", "flags", "verdict", "cohort"
-]
+    "identity", "position", "shape", "intensity", "focus", "neighborhood", "detection", "tissue", "flags", "verdict",
+    "cohort",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,10 @@ COLUMNS: tuple[Column, ...] = (
     _c("neighborhood", "density_per_mm2", "float64", "1/mm2", "cells around this one", "other centroids within density_radius_um / area of the part of that disc that lies in the image", "", 0),
     _c("detection", "score", "float64", "1", "how sure the segmenter is that this is a cell; NaN for method threshold, which knows no scores", "of a Mask R-CNN: the softmax of the class; of a cell joined at seams: its best piece", "He et al. 2017, ICCV", 0, 1),
     _c("detection", "class", "string", "", "what the segmenter says it is, one of the classes of its weights; empty for a segmenter without classes"),
+    _c("tissue", "tissue", "string", "", "class of the tissue map under the centroid; empty where the map has none (empty glass, not looked at, not drawn) and without a map", "map pixel floor((centroid + 0.5) * scale), scale = map px per px"),
+    _c("tissue", "tissue_probability", "float64", "1", "how sure the network is of that class there; NaN for maps that a person drew and where there is no tissue", "softmax, summed over the classes of a group, in steps of 1/255", "Badrinarayanan, Kendall, Cipolla 2017, IEEE TPAMI 39:2481", 0, 1),
+    _c("tissue", "tissue_distance_um", "float64", "um", "distance from the centroid to the nearest boundary of its tissue, no more than tissue.max_distance_um; NaN where there is no tissue", "(distance to the nearest centre of a map pixel of another class or of none, from the centre of the map pixel under the centroid, - 0.5 map px) * map mpp; the image's border is no boundary", "", 0),
+    _c("tissue", "signed_distance_{tissue}_um", "float64", "um", "distance from the centroid to the nearest boundary of this tissue, positive inside and negative outside, no farther than tissue.max_distance_um; one column for each class of the map, none without a map", "as tissue_distance_um inside; outside, minus the distance to the nearest map pixel of the class"),
     _c("flags", "touches_border", "bool", "", "the bounding box touches the image's border: the cell may be cut there"),
     _c("flags", "seam_joined", "bool", "", "joined from the pieces of several windows because it was larger than their overlap; never so for method threshold, which does not depend on tiles"),
     _c("verdict", "status", "string", "", "healthy, abnormal, uncertain or excluded: exactly one"),
@@ -107,6 +114,9 @@ COLUMNS: tuple[Column, ...] = (
     _c("verdict", "reasons", "string", "", "why, in words, parted by '; ': value and healthy interval, or why the cell is excluded"),
 )  # fmt: skip
 
+SIGNED_DISTANCE = "signed_distance_{tissue}_um"
+"""The column of which there is one for each class of a slide's tissue map."""
+_BEHIND_INTENSITY = ("neighborhood", "detection", "tissue", "flags", "verdict")
 _NAMES = {column.name: column for column in COLUMNS}
 _PATTERNS = [
     (re.compile("^" + re.sub(r"\\\{\w+\\\}", "(.+)", re.escape(column.name)) + "$"), column)
@@ -134,23 +144,58 @@ def find_column(name: str) -> Column:
     )
 
 
-def columns_of(families: Iterable[Family], planes: Iterable[str] = ()) -> tuple[Column, ...]:
-    """The columns of these families in table order; `planes` (`intensity_red`, `od_hematoxylin`) fill the placeholders."""
+def columns_of(
+    families: Iterable[Family], planes: Iterable[str] = (), tissues: Iterable[str] = ()
+) -> tuple[Column, ...]:
+    """The columns of these families in table order.
+
+    `planes` (`intensity_red`, `od_hematoxylin`) and `tissues` (`gland`, as `safe_names` gives them) fill the
+    placeholders.
+    """
     chosen, planes = set(families), tuple(planes)
     out: list[Column] = []
     for column in COLUMNS:
-        if column.family not in chosen or "{" in column.name:
+        if column.family not in chosen:
+            continue
+        if column.name == SIGNED_DISTANCE:
+            out.extend(find_column(signed_distance_name(tissue)) for tissue in tissues)
+        if "{" in column.name:
             continue
         if column.family == "focus" and "intensity" in chosen:
             out.extend(_plane_columns(planes))
             chosen.discard("intensity")
         out.append(column)
     if "intensity" in chosen:
-        at = next(
-            (i for i, c in enumerate(out) if c.family in ("neighborhood", "detection", "flags", "verdict")), len(out)
-        )
+        at = next((i for i, c in enumerate(out) if c.family in _BEHIND_INTENSITY), len(out))
         out[at:at] = _plane_columns(planes)
     return tuple(out)
+
+
+def safe_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of classes as they stand in names of columns: letters, digits and `_` alone, each name once.
+
+    Examples
+    --------
+    >>> safe_names(["high grade", "high-grade", "stroma"])
+    ('high_grade', 'high_grade_2', 'stroma')
+    """
+    out: list[str] = []
+    for number, name in enumerate(names):
+        plain = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or f"class_{number}"
+        candidates = (plain if copy == 1 else f"{plain}_{copy}" for copy in count(1))
+        out.append(next(candidate for candidate in candidates if candidate not in out))
+    return tuple(out)
+
+
+def signed_distance_name(tissue: str) -> str:
+    """The column of the signed distance to a tissue, by its safe name."""
+    return SIGNED_DISTANCE.replace("{tissue}", tissue)
+
+
+def mapped_tissues(names: Iterable[str]) -> tuple[str, ...]:
+    """The classes (safe names) of the map that a table with these columns was measured with; empty: with none."""
+    pattern = next(pattern for pattern, column in _PATTERNS if column.name == SIGNED_DISTANCE)
+    return tuple(match.group(1) for name in names if (match := pattern.match(name)))
 
 
 def _plane_columns(planes: Iterable[str]) -> list[Column]:

@@ -8,7 +8,7 @@ in `columns.py`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellseg.columns import Column, columns_of
+from cellseg.columns import Column, columns_of, safe_names
 from cellseg.config import MeasureSettings
 from cellseg.measure.boxes import Cells, scan_cells
 from cellseg.measure.detected import UNSAID, Detected
@@ -24,6 +24,7 @@ from cellseg.measure.focus import measure_edge_sharpness
 from cellseg.measure.intensity import describe_plane, gather_pixels
 from cellseg.measure.neighborhood import measure_neighborhoods
 from cellseg.measure.shape import measure_shapes
+from cellseg.measure.tissue import no_tissue
 from cellseg.preprocess.normalize import Plane, gray_plane, measured_stains
 from cellseg.preprocess.recipe import Recipe
 from cellseg.types import Labels, Pixels, Window
@@ -121,9 +122,10 @@ def plane_names(recipe: Recipe) -> tuple[str, ...]:
     return (*channel_planes(recipe), *(plane.name for plane in _derived_planes(recipe)))
 
 
-def measured_columns(recipe: Recipe, settings: MeasureSettings) -> tuple[Column, ...]:
-    """The columns of the measurements table of a slide, in order."""
-    return columns_of(("identity", "position", *settings.families, "detection", "flags"), plane_names(recipe))
+def measured_columns(recipe: Recipe, settings: MeasureSettings, tissues: Iterable[str] = ()) -> tuple[Column, ...]:
+    """The columns of the measurements table of a slide, in order; `tissues` are the classes of its tissue map."""
+    families = ("identity", "position", *settings.families, "detection", "tissue", "flags")
+    return columns_of(families, plane_names(recipe), safe_names(tissues))
 
 
 def measure_slide(cells: Cells, *, recipe: Recipe, settings: MeasureSettings) -> Values:
@@ -144,6 +146,7 @@ def measure_window(
     recipe: Recipe,
     settings: MeasureSettings,
     detected: Detected = UNSAID,
+    tissue: Values | None = None,
 ) -> Values:
     """All columns of some cells but `sample` and those of `measure_slide`, floats rounded to 6 decimals.
 
@@ -163,6 +166,8 @@ def measure_window(
         Which families.
     detected : Detected
         What the segmentation said of the labels.
+    tissue : dict of str to (n,) ndarray, optional
+        What the tissue map says of the cells (`tissue_of_cells`); None where there is no map.
 
     Returns
     -------
@@ -178,7 +183,7 @@ def measure_window(
         view = CellWindow(labels, pixels, cells.ids[batch], boxes[batch], cells.n_pixels[batch], recipe)
         parts.append(_measure_families(view, settings))
     out = _positions(cells, recipe) | {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return _rounded(out | detected.columns_of(cells.ids))
+    return _rounded(out | detected.columns_of(cells.ids) | (no_tissue(len(cells)) if tissue is None else tissue))
 
 
 def _measure_families(view: CellWindow, settings: MeasureSettings) -> Values:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cell_tables import measured, recipe, write_measured
 
-from cellseg.cohort_columns import LEDGER_COLUMNS, SUMMARY_COLUMNS
+from cellseg.cohort_columns import LEDGER_COLUMNS, SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS
 from cellseg.config import ClassifySettings, Rule
 from cellseg.errors import TableError
 from cellseg.io.atomic import write_json
@@ -180,6 +180,6 @@ def test_a_missing_or_foreign_ledger_is_an_error(results, text):
 
 
 def test_cohort_columns_are_documented_once():
-    for columns in (SUMMARY_COLUMNS, LEDGER_COLUMNS):
+    for columns in (SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS, LEDGER_COLUMNS):
         assert len({column.name for column in columns}) == len(columns)
         assert all(column.meaning for column in columns)
