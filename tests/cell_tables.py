@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from cellseg.columns import columns_of
+from cellseg.columns import columns_of, find_column, safe_names, signed_distance_name
 from cellseg.io.table import TableWriter, schema_of
 from cellseg.preprocess.recipe import Recipe
 
 COLUMNS = columns_of(
-    ["identity", "position", "shape", "intensity", "focus", "neighborhood", "detection", "flags"],
+    ["identity", "position", "shape", "intensity", "focus", "neighborhood", "detection", "tissue", "flags"],
     ["intensity_gray", "od_hematoxylin"],
 )
 
@@ -30,6 +30,9 @@ def measured(n_cells: int, *, sample: str = "A", seed: int = 0, first_id: int = 
             data[column.name] = np.round(rng.uniform(0.2, 0.9, n_cells), 6)
         else:
             data[column.name] = rng.integers(1, 500, n_cells)
+    data["tissue"] = [""] * n_cells
+    for name in ("tissue_probability", "tissue_distance_um"):
+        data[name] = np.full(n_cells, np.nan)
     data["cell_id"] = np.arange(first_id, first_id + n_cells)
     data["area_um2"] = np.round(rng.normal(60, 8, n_cells), 6)
     data["aspect_ratio"] = data["aspect_ratio"] + 1
@@ -38,9 +41,20 @@ def measured(n_cells: int, *, sample: str = "A", seed: int = 0, first_id: int = 
     return pa.table({f.name: pa.array((data | values)[f.name], f.type) for f in schema}, schema=schema)
 
 
+def mapped(table: pa.Table, tissues: list[str], *, names=("stroma", "gland")) -> pa.Table:
+    """The same cells as measured with a map of these classes: each in its tissue, "" for none, 10 um from its edge."""
+    at = table.schema.get_field_index("tissue")
+    table = table.set_column(at, "tissue", pa.array(tissues, pa.string()))
+    for place, (name, safe) in enumerate(zip(names, safe_names(names), strict=True), start=at + 3):
+        distances = [10.0 if tissue == name else -10.0 for tissue in tissues]
+        table = table.add_column(place, signed_distance_name(safe), pa.array(distances, pa.float64()))
+    return table
+
+
 def write_measured(path: Path, *batches: pa.Table) -> Path:
     """A measurements.parquet, one row group a batch."""
-    with TableWriter(path, COLUMNS) as writer:
+    columns = [find_column(name) for name in batches[0].column_names] if batches else COLUMNS
+    with TableWriter(path, columns) as writer:
         for batch in batches:
             writer.write(batch)
     return path

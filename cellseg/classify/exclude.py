@@ -1,4 +1,4 @@
-"""Which cells cannot be judged: cut by the border, too small, out of focus. Floor 3: tables in, findings out."""
+"""Which cells are not judged: cut by the border, small, blurred, in other tissue. Floor 3: tables in, findings out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cellseg.classify.finding import Finding, float_column
+from cellseg.classify.tissues import TISSUE, check_mapped, find_other_tissues
 from cellseg.classify.words import write_apart, write_bound, write_number
 from cellseg.config import ExcludeSettings
 from cellseg.errors import ConfigError
@@ -20,18 +21,21 @@ def exclusion_columns(settings: ExcludeSettings) -> tuple[str, ...]:
         "touches_border": settings.border,
         "area_um2": settings.min_area_um2 > 0,
         SHARPNESS: settings.min_focus_fraction > 0,
+        TISSUE: bool(settings.tissues),
     }
     return tuple(name for name, used in wanted.items() if used)
 
 
 def check_exclusion(settings: ExcludeSettings, names: list[str], where: str) -> None:
-    """Refuse a table without the columns that the exclusion looks at.
+    """Refuse a table without the columns, or the tissue map, that the exclusion looks at.
 
     Raises
     ------
     ConfigError
         With the setting that turns the criterion off.
     """
+    if settings.tissues:
+        check_mapped(names, "classify.exclude.tissues", where)
     off = {"touches_border": "border: false", "area_um2": "min_area_um2: 0", SHARPNESS: "min_focus_fraction: 0"}
     for name in exclusion_columns(settings):
         if name not in names:
@@ -67,6 +71,8 @@ def find_excluded(table: pa.Table, settings: ExcludeSettings, *, sharpness: floa
         findings.append(_too_small(float_column(table, "area_um2"), settings.min_area_um2))
     if settings.min_focus_fraction > 0:
         findings.append(_out_of_focus(float_column(table, SHARPNESS), settings.min_focus_fraction, sharpness))
+    if settings.tissues:
+        findings.append(find_other_tissues(table, settings.tissues))
     return findings
 
 

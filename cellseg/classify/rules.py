@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cellseg.classify.finding import Finding, float_column
+from cellseg.classify.tissues import TISSUE, check_mapped, in_tissues
 from cellseg.classify.words import write_apart, write_bound
 from cellseg.config import Rule
 from cellseg.errors import ConfigError
@@ -22,13 +23,16 @@ def rules_for(rules: Iterable[Rule], stain: Stain) -> tuple[Rule, ...]:
 
 
 def check_rules(rules: Iterable[Rule], schema: pa.Schema, where: str) -> None:
-    """Refuse rules on columns that the table lacks or that hold no numbers.
+    """Refuse rules on columns that the table lacks or that hold no numbers, or for tissues where there is no map.
 
     Raises
     ------
     ConfigError
         With all such columns and the nearest that would do.
     """
+    rules = tuple(rules)
+    if any(rule.tissues for rule in rules):
+        check_mapped(schema.names, "a rule", where)
     numeric = [field.name for field in schema if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)]
     faults = [_fault(rule.column, numeric) for rule in rules if rule.column not in numeric]
     if faults:
@@ -47,14 +51,33 @@ def apply_rules(table: pa.Table, rules: Iterable[Rule]) -> list[Finding]:
     findings = []
     for rule in rules:
         values = float_column(table, rule.column)
+        applies = in_tissues(table, rule.tissues) if rule.tissues else np.ones(len(values), np.bool_)
         if rule.above is not None:
-            findings.append(_hits(rule, values, np.flatnonzero(values > rule.above), "above", rule.above))
+            rows = np.flatnonzero(applies & (values > rule.above))
+            findings.append(_hits(rule, table, values, rows, "above", rule.above))
         if rule.below is not None:
-            findings.append(_hits(rule, values, np.flatnonzero(values < rule.below), "below", rule.below))
+            rows = np.flatnonzero(applies & (values < rule.below))
+            findings.append(_hits(rule, table, values, rows, "below", rule.below))
     return findings
 
 
-def _hits(rule: Rule, values: NDArray[np.float64], rows: NDArray[np.int64], side: str, bound: float) -> Finding:
-    tail = f"{side} {write_bound(bound)} (rule)"
-    texts = [f"{rule.column} {write_apart(value, bound)} {tail}" for value in values[rows].tolist()]
+def _hits(
+    rule: Rule, table: pa.Table, values: NDArray[np.float64], rows: NDArray[np.int64], side: str, bound: float
+) -> Finding:
+    words = f"{side} {write_bound(bound)}"
+    tissues = table[TISSUE].take(rows).to_pylist() if rule.tissues else [""] * len(rows)
+    texts = [
+        f"{rule.column} {write_apart(value, bound)} {words} (rule{f' for {tissue}' if tissue else ''})"
+        for value, tissue in zip(values[rows].tolist(), tissues, strict=True)
+    ]
     return Finding(rows, rule.status, texts)
+
+
+def without_rule(table: pa.Table, rules: Iterable[Rule]) -> NDArray[np.int64]:
+    """The cells in tissues that no rule is for; all where there is no rule."""
+    rules = tuple(rules)
+    if any(not rule.tissues for rule in rules):
+        return np.zeros(0, np.int64)
+    if not rules:
+        return np.arange(table.num_rows)
+    return np.flatnonzero(~in_tissues(table, [tissue for rule in rules for tissue in rule.tissues]))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from cellseg.classify.exclude import check_exclusion, exclusion_columns, find_excluded
 from cellseg.classify.finding import Finding, combine_findings
 from cellseg.classify.reference import ReferenceFit, check_reference, judge_by_reference
-from cellseg.classify.rules import apply_rules, check_rules, rules_for
+from cellseg.classify.rules import apply_rules, check_rules, rules_for, without_rule
+from cellseg.classify.tissues import TISSUE
 from cellseg.columns import Column, find_column
 from cellseg.config import ClassifySettings
 from cellseg.types import Stain
@@ -27,10 +29,11 @@ def reference_in_force(fit: ReferenceFit | None, settings: ClassifySettings) -> 
 def verdict_inputs(fit: ReferenceFit | None, stain: Stain, settings: ClassifySettings) -> tuple[str, ...]:
     """The columns of the measurements that verdicts are made from, each once, `cell_id` first."""
     judge = reference_in_force(fit, settings)
-    rules = (rule.column for rule in rules_for(settings.rules, stain))
-    return tuple(
-        dict.fromkeys(["cell_id", *exclusion_columns(settings.exclude), *rules, *(judge.features if judge else ())])
-    )
+    rules = rules_for(settings.rules, stain)
+    tissue = (TISSUE,) if any(rule.tissues for rule in rules) or (judge and judge.tissues) else ()
+    features = judge.all_features if judge else ()
+    columns = (*exclusion_columns(settings.exclude), *(rule.column for rule in rules), *features, *tissue)
+    return tuple(dict.fromkeys(["cell_id", *columns]))
 
 
 def check_verdict_inputs(
@@ -41,7 +44,7 @@ def check_verdict_inputs(
     Raises
     ------
     ConfigError
-        If a rule or the exclusion names a column that the table lacks.
+        If a rule or the exclusion names a column that the table lacks, or tissues where there is no map.
     ModelError
         If the reference is of another stain or needs columns that the table lacks.
     """
@@ -82,9 +85,8 @@ def judge_cells(
     if judge:
         scores, held = judge_by_reference(table, judge, reason_z=settings.reference.reason_z)
         findings += held
-    elif not rules:
-        everyone = np.arange(table.num_rows)
-        findings.append(Finding(everyone, "uncertain", _nothing_to_judge_by(fit, stain, settings)))
+    elif (rows := without_rule(table, rules)).size:
+        findings.append(Finding(rows, "uncertain", _nothing_to_judge_by(table, rows, fit, stain, settings)))
     status, n_reasons, reasons = combine_findings(table.num_rows, findings)
     return pa.table(
         {
@@ -97,9 +99,23 @@ def judge_cells(
     )
 
 
-def _nothing_to_judge_by(fit: ReferenceFit | None, stain: Stain, settings: ClassifySettings) -> str:
+def _nothing_to_judge_by(
+    table: pa.Table, rows: NDArray[np.int64], fit: ReferenceFit | None, stain: Stain, settings: ClassifySettings
+) -> str | list[str]:
+    """Why these cells cannot be judged; where there are rules for some tissues, in words of each cell's own."""
+    if not rules_for(settings.rules, stain):
+        return _unjudged(f"stain {stain}", fit, stain, settings)
+    tissues = table[TISSUE].take(rows).to_pylist()
+    words = {
+        tissue: _unjudged(f"tissue {tissue}" if tissue else "cells without tissue", fit, stain, settings)
+        for tissue in set(tissues)
+    }
+    return [words[tissue] for tissue in tissues]
+
+
+def _unjudged(ruleless: str, fit: ReferenceFit | None, stain: Stain, settings: ClassifySettings) -> str:
     if not settings.reference.enabled:
-        return f"the reference is turned off and there is no rule for stain {stain}: nothing to judge by"
+        return f"the reference is turned off and there is no rule for {ruleless}: nothing to judge by"
     if fit is None:
-        return f"no healthy reference and no rule for stain {stain}: nothing to judge by"
+        return f"no healthy reference and no rule for {ruleless}: nothing to judge by"
     return f"no usable healthy reference for stain {stain} ({fit.fault})"

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellseg.columns import Column, columns_of, safe_names
+from cellseg.columns import Column, Family, columns_of, safe_names
 from cellseg.config import MeasureSettings
 from cellseg.measure.boxes import Cells, scan_cells
 from cellseg.measure.detected import UNSAID, Detected
@@ -124,7 +124,7 @@ def plane_names(recipe: Recipe) -> tuple[str, ...]:
 
 def measured_columns(recipe: Recipe, settings: MeasureSettings, tissues: Iterable[str] = ()) -> tuple[Column, ...]:
     """The columns of the measurements table of a slide, in order; `tissues` are the classes of its tissue map."""
-    families = ("identity", "position", *settings.families, "detection", "tissue", "flags")
+    families: tuple[Family, ...] = ("identity", "position", *settings.families, "detection", "tissue", "flags")
     return columns_of(families, plane_names(recipe), safe_names(tissues))
 
 

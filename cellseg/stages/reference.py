@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from cellseg.classify.exclude import SHARPNESS, check_exclusion, exclusion_columns, find_excluded, median_sharpness
 from cellseg.classify.finding import float_column
 from cellseg.classify.reference import ReferenceFit, fit_healthy
-from cellseg.config import ClassifySettings, ExcludeSettings
+from cellseg.classify.tissues import TISSUE
+from cellseg.config import ClassifySettings, ExcludeSettings, ReferenceSettings
 from cellseg.io.atomic import write_json
 from cellseg.io.table import read_batches, read_schema
 from cellseg.stages.outcome import read_failure
@@ -21,16 +23,27 @@ from cellseg.types import Stain
 
 @dataclass(frozen=True)
 class _Healthy:
-    """One reference sample: its measurements, and which of its cells shape the reference."""
+    """One reference sample: its measurements, and which of its cells shape the reference.
+
+    The cells lie in `tissues`, by their position there; both are empty where fits for tissues are not wanted.
+    """
 
     path: Path
     sample: str
     names: tuple[str, ...]
     kept: NDArray[np.bool_]
+    tissues: tuple[str, ...] = ()
+    tissue_of: NDArray[np.int32] | None = None
 
     @property
     def n_kept(self) -> int:
         return int(self.kept.sum())
+
+    def within(self, tissue: str) -> _Healthy:
+        """The same sample, its cells in one tissue alone."""
+        if self.tissue_of is None or tissue not in self.tissues:
+            return replace(self, kept=np.zeros_like(self.kept))
+        return replace(self, kept=self.kept & (self.tissue_of == self.tissues.index(tissue)))
 
 
 def fit_reference(measurements: Sequence[Path], out: Path, *, stain: Stain, settings: ClassifySettings) -> ReferenceFit:
@@ -66,24 +79,37 @@ def fit_reference(measurements: Sequence[Path], out: Path, *, stain: Stain, sett
     """
     failures = {path: read_failure(path) for path in measurements}
     left_out = {failure.sample: f"{failure.stage}: {failure.reason}" for failure in failures.values() if failure}
-    healthy = [_read_healthy(path, settings.exclude) for path, failure in failures.items() if failure is None]
+    read = [path for path, failure in failures.items() if failure is None]
+    healthy = [_read_healthy(path, settings.exclude, by_tissue=settings.reference.by_tissue) for path in read]
     healthy.sort(key=lambda one: one.sample)
     missing = _missing_features(healthy, settings.reference.features)
-    fit = fit_healthy(
-        lambda name: _pool(healthy, name),
-        [name for name in settings.reference.features if name not in missing],
-        stain=stain,
-        n_cells=sum(one.n_kept for one in healthy),
-        left_out=missing,
-        settings=settings.reference,
-    )
+    fit = _fit(healthy, missing, stain, settings.reference)
+    if settings.reference.by_tissue:
+        known = sorted({tissue for one in healthy for tissue in one.tissues if tissue})
+        parts = {tissue: [one.within(tissue) for one in healthy] for tissue in known}
+        fits = {tissue: _fit(part, missing, stain, settings.reference) for tissue, part in parts.items()}
+        fit = replace(fit, tissues=fits)
     samples = {one.sample: {"n_cells": one.n_kept, "n_excluded": one.kept.size - one.n_kept} for one in healthy}
     used = {"exclude": settings.exclude.model_dump(), "reference": settings.reference.model_dump()}
     write_json(out, fit.to_dict() | {"samples": samples, "left_out": left_out, "settings": used})
     return fit
 
 
-def _read_healthy(path: Path, settings: ExcludeSettings) -> _Healthy:
+def _fit(
+    healthy: Sequence[_Healthy], missing: dict[str, str], stain: Stain, settings: ReferenceSettings
+) -> ReferenceFit:
+    """The fit on the kept cells of all samples."""
+    return fit_healthy(
+        lambda name: _pool(healthy, name),
+        [name for name in settings.features if name not in missing],
+        stain=stain,
+        n_cells=sum(one.n_kept for one in healthy),
+        left_out=missing,
+        settings=settings,
+    )
+
+
+def _read_healthy(path: Path, settings: ExcludeSettings, *, by_tissue: bool) -> _Healthy:
     names = tuple(read_schema(path).names)
     check_exclusion(settings, list(names), str(path))
     sharpness = read_sharpness(path, settings)
@@ -95,7 +121,16 @@ def _read_healthy(path: Path, settings: ExcludeSettings) -> _Healthy:
         kept.append(mask)
         sample = sample or (batch["sample"][0].as_py() if batch.num_rows else "")
     # a sample without cells has no row to name it
-    return _Healthy(path, sample or path.as_posix(), names, np.concatenate([*kept, np.ones(0, bool)]))
+    one = _Healthy(path, sample or path.as_posix(), names, np.concatenate([*kept, np.ones(0, bool)]))
+    return _with_tissues(one) if by_tissue and TISSUE in names else one
+
+
+def _with_tissues(one: _Healthy) -> _Healthy:
+    """The sample with the tissue of each of its cells: a number a cell, for names would take far more."""
+    chunks = [chunk for batch in read_batches(one.path, [TISSUE]) for chunk in batch[TISSUE].chunks]
+    column = pa.chunked_array(chunks, pa.string())
+    coded = column.combine_chunks().dictionary_encode()
+    return replace(one, tissues=tuple(coded.dictionary.to_pylist()), tissue_of=coded.indices.to_numpy())
 
 
 def read_sharpness(path: Path, settings: ExcludeSettings) -> float:

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from asserts import assert_partition, assert_table
-from cell_tables import COLUMNS, measured, recipe, write_measured
+from cell_tables import COLUMNS, mapped, measured, recipe, write_measured
 
-from cellseg.config import ClassifySettings, ReferenceSettings, Rule
+from cellseg.config import ClassifySettings, ExcludeSettings, ReferenceSettings, Rule
 from cellseg.errors import ConfigError, ModelError, TableError
 from cellseg.stages.classify import classify_cells, read_reference
 from cellseg.stages.outcome import Failure, write_failure
@@ -64,6 +64,70 @@ class TestFitReference:
         fit = fit_reference([path], tmp_path / "r.json", stain="he", settings=settings)
         assert list(fit.features) == ["area_um2"]
         assert fit.left_out == {"od_dab_mean": "not measured in A"}
+
+
+class TestFitByTissue:
+    SETTINGS = ClassifySettings(rules=(), reference=ReferenceSettings(features=("area_um2",), by_tissue=True))
+
+    def samples(self, tmp_path):
+        """120 small cells in stroma, 120 large ones in gland, 20 in fat, 40 in none, in two samples and row groups."""
+        tissues = np.array(["stroma"] * 120 + ["gland"] * 120 + ["fat"] * 20 + [""] * 40)
+        means = np.array([40.0] * 120 + [90.0] * 120 + [200.0] * 20 + [60.0] * 40)
+        areas = means + np.random.default_rng(0).normal(0, 3, 300)
+        order = np.random.default_rng(1).permutation(300)
+        table = measured(300, area_um2=areas[order])
+        table = mapped(table, tissues[order].tolist(), names=("stroma", "gland", "fat"))
+        a = write_measured(tmp_path / "a.parquet", table.slice(0, 70), table.slice(70, 80))
+        return a, write_measured(tmp_path / "b.parquet", table.slice(150)), areas, tissues
+
+    def test_each_tissue_with_cells_enough_has_a_fit_of_its_own(self, tmp_path):
+        a, b, areas, tissues = self.samples(tmp_path)
+        fit = fit_reference([b, a], tmp_path / "r.json", stain="he", settings=self.SETTINGS)
+        assert fit.n_cells == 300 and fit.features["area_um2"].median == pytest.approx(np.median(areas), abs=1e-6)
+        assert {name: (part.n_cells, part.fault) for name, part in fit.tissues.items()} == {
+            "stroma": (120, ""), "gland": (120, ""), "fat": (20, "20 cells, 50 needed"),
+        }  # fmt: skip
+        for name in ("stroma", "gland"):
+            expected = np.median(areas[tissues == name])
+            assert fit.tissues[name].features["area_um2"].median == pytest.approx(expected, abs=1e-6)
+        assert read_reference(tmp_path / "r.json").to_dict() == fit.to_dict()
+
+    def test_a_cell_that_is_large_for_its_tissue_alone_is_found(self, tmp_path):
+        a, b, _, _ = self.samples(tmp_path)
+        fit_reference([a, b], tmp_path / "r.json", stain="he", settings=self.SETTINGS)
+        table = mapped(measured(4, area_um2=np.array([90.0, 90, 90, 40])), ["stroma", "gland", "", "gland"])
+        test = write_measured(tmp_path / "t.parquet", table)
+        out, slide = tmp_path / "v.parquet", recipe()
+        classify_cells(test, out, reference=tmp_path / "r.json", recipe=slide, settings=self.SETTINGS)
+        verdicts = assert_table(out).to_pydict()
+        assert verdicts["status"] == ["abnormal", "healthy", "healthy", "abnormal"]
+        assert verdicts["reasons"][0].startswith("area_um2 90 (healthy stroma 3")
+
+    def test_without_it_tissues_change_nothing(self, tmp_path):
+        a, b, _, _ = self.samples(tmp_path)
+        plain = ClassifySettings(rules=(), reference=ReferenceSettings(features=("area_um2",)))
+        fit_reference([a, b], tmp_path / "r.json", stain="he", settings=plain)
+        for path in (a, b):
+            table = pq.read_table(path)
+            unmapped = mapped(table.select([c.name for c in COLUMNS]), [""] * 150, names=())
+            write_measured(path, unmapped)
+        fit_reference([a, b], tmp_path / "unmapped.json", stain="he", settings=plain)
+        assert (tmp_path / "r.json").read_bytes() == (tmp_path / "unmapped.json").read_bytes()
+        assert json.loads((tmp_path / "r.json").read_text())["format_version"] == 1
+
+    @pytest.mark.parametrize("n_cells", [0, 100])
+    def test_samples_without_a_map_give_the_fit_of_all_alone(self, tmp_path, n_cells):
+        path = write_measured(tmp_path / "a.parquet", measured(n_cells))
+        assert fit_reference([path], tmp_path / "r.json", stain="he", settings=self.SETTINGS).tissues == {}
+
+    def test_cells_of_other_tissues_shape_nothing_where_they_are_not_judged(self, tmp_path):
+        a, b, _, _ = self.samples(tmp_path)
+        settings = ClassifySettings(exclude=ExcludeSettings(tissues=("gland",)), reference=self.SETTINGS.reference)
+        fit = fit_reference([a, b], tmp_path / "r.json", stain="he", settings=settings)
+        assert fit.n_cells == 120 and fit.tissues["stroma"].n_cells == 0
+        path = write_measured(tmp_path / "c.parquet", measured(10))
+        with pytest.raises(ConfigError, match=r"c\.parquet: its cells have no tissue"):
+            fit_reference([path], tmp_path / "r.json", stain="he", settings=settings)
 
 
 class TestClassifyCells:
