@@ -100,7 +100,10 @@ class View:
         read : callable
             (h, w, 3) uint8 of a window inside the slide, as `network_pixels` makes them.
         """
-        patch = self.patch(window)
+        return self.look_at(read, self.patch(window))
+
+    def look_at(self, read: Callable[[Window], Image], patch: Window) -> Image:
+        """What the network sees of a window given in px of the network: (H, W, 3) uint8, black beyond the border."""
         sigma = _SMOOTH_SIGMA / self.scale if self.scale < _SMOOTH_BELOW else 0.0
         radius = round(sigma * 3 + 0.5) if sigma else 0
         rows, columns = self._places(patch.y0, patch.y1), self._places(patch.x0, patch.x1)

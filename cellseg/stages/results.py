@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 STAGE_OUTPUTS: dict[str, tuple[str, ...]] = {
@@ -17,6 +18,44 @@ STAGE_OUTPUTS: dict[str, tuple[str, ...]] = {
     "overlay": ("overlay.png", "features.png"),
 }  # fmt: skip
 """Stages in the order of the chain, and their outputs below the sample's folder."""
+
+TISSUE_MAP = "tissue/tissue.ome.tif"
+"""The map of tissue in the sample's folder, where `tissue.enabled` is true."""
+
+
+@dataclass(frozen=True)
+class MapFiles:
+    """A map of tissue, X.ome.tif, and what lies beside it."""
+
+    map: Path
+
+    @property
+    def probability(self) -> Path:
+        """X.probability.ome.tif: how likely the class shown is; not for maps that a person drew."""
+        return self._beside(".probability.ome.tif")
+
+    @property
+    def overlay(self) -> Path:
+        """X.overlay.png."""
+        return self._beside(".overlay.png")
+
+    @property
+    def polygons(self) -> Path:
+        """X.geojson."""
+        return self._beside(".geojson")
+
+    @property
+    def record(self) -> Path:
+        """X.json."""
+        return self._beside(".json")
+
+    @property
+    def always(self) -> tuple[Path, ...]:
+        """What every map has."""
+        return (self.map, self.overlay, self.polygons, self.record)
+
+    def _beside(self, ending: str) -> Path:
+        return self.map.with_name(self.map.name.removesuffix(".tif").removesuffix(".tiff").removesuffix(".ome") + ending)
 
 
 def sample_folder(results: Path, sample: str) -> Path:
