@@ -1,4 +1,4 @@
-"""Class maps on disk: tiled OME-TIFF of uint8 with the names of its classes, written and read window by window. Floor 2.
+"""Class maps on disk: tiled OME-TIFF of uint8 with the names of its classes, read window by window. Floor 2.
 
 A map holds the number of the class of each of its pixels, 255 where there is none. Its pixels are rarely those of the
 slide: pixel (i, j) of a map of `scale` map px per slide px covers y from i / scale to (i + 1) / scale of the slide.
@@ -91,10 +91,10 @@ def write_class_map(
         raise LabelError(
             f"{path}: {len(names)} names of classes ({', '.join(names)[:100]}); expected 1 to {MAX_CLASSES} that differ"
         )
-    n_tiles = -(-height_px // TILE_PX) * -(-width_px // TILE_PX)
+    n_tiles, source = -(-height_px // TILE_PX) * -(-width_px // TILE_PX), iter(tiles)
     with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=_is_big(n_tiles), ome=False) as tiff:
         tiff.write(
-            _checked(tiles, path, n_tiles),
+            _checked(source, path, n_tiles),
             shape=(height_px, width_px),
             dtype=np.uint8,
             tile=(TILE_PX, TILE_PX),
@@ -106,6 +106,9 @@ def write_class_map(
             # one thread: the library would otherwise take a whole buffer of tiles ahead
             maxworkers=1,
         )
+        # the library takes as many tiles as it needs; what is left is a fault of the caller
+        if next(source, None) is not None:
+            raise LabelError(f"{path}: more tiles than the {n_tiles} expected of {height_px} x {width_px} px")
 
 
 def cut_tiles(strips: Iterable[Classes], *, height_px: int, width_px: int) -> Iterator[Classes]:
@@ -150,7 +153,7 @@ def _is_big(n_tiles: int) -> bool:
 def _checked(tiles: Iterable[Classes], path: Path, n_tiles: int) -> Iterator[Classes]:
     number = 0
     for tile in tiles:
-        if tile.dtype != np.uint8 or tile.shape != (TILE_PX, TILE_PX) or number == n_tiles:
+        if tile.dtype != np.uint8 or tile.shape != (TILE_PX, TILE_PX):
             raise LabelError(
                 f"{path}: tile {number} of {n_tiles} has shape {tile.shape} and type {tile.dtype}; expected "
                 f"{n_tiles} of {(TILE_PX, TILE_PX)} and uint8"
