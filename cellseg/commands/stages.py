@@ -140,6 +140,13 @@ def measure(
     instances: Annotated[
         Path | None, typer.Option("--instances", help="instances.parquet of the labels: their scores and classes.")
     ] = None,
+    tissue: Annotated[
+        Path | None, typer.Option("--tissue", help="Tissue map of the image, from `cellseg tissue`.")
+    ] = None,
+    tissue_settings: Annotated[
+        str | None,
+        typer.Option("--tissue-settings", help="Section tissue of config.yaml (JSON or a file): max_distance_um."),
+    ] = None,
     recipe: RecipeOption = None,
     stain: StainOption = None,
     mpp: MppOption = None,
@@ -156,6 +163,7 @@ def measure(
     def act() -> None:
         from cellseg.config import InputSettings, MeasureSettings
         from cellseg.io.settings import read_settings
+        from cellseg.network_config import TissueSettings
         from cellseg.stages.measure import measure_cells
 
         chosen, reading = read_settings(MeasureSettings, settings), read_settings(InputSettings, inputs)
@@ -165,13 +173,14 @@ def measure(
         with made_or_read as (made, _), show_progress("measure") as progress:
             n_cells = measure_cells(
                 image, labels, out, recipe=made, settings=chosen, sample=sample_name(image, sample), tile_px=tile_px,
-                workers=workers, max_decoded_mpx=reading.max_decoded_mpx, instances=instances, progress=progress,
+                workers=workers, max_decoded_mpx=reading.max_decoded_mpx, instances=instances, tissue=tissue,
+                tissue_settings=read_settings(TissueSettings, tissue_settings), progress=progress,
             )  # fmt: skip
         typer.echo(f"{out}: {n_cells} cells")
 
     contain_faults(
         act, stage="measure", sample=sample_name(image, sample),
-        inputs=[labels, *_files(recipe), *filter(None, [instances])], outputs=[out], placeholder=placeholder,
+        inputs=[labels, *_files(recipe), *filter(None, [instances, tissue])], outputs=[out], placeholder=placeholder,
     )  # fmt: skip
 
 

@@ -21,9 +21,6 @@ from scipy.spatial import KDTree
 
 from cellseg.columns import safe_names, signed_distance_name
 
-NO_TISSUE = 255
-"""Value of a class map where there is no tissue, or none that anybody looked at."""
-
 
 @dataclass(frozen=True)
 class Edges:
@@ -79,7 +76,7 @@ def tissue_of_cells(
     Parameters
     ----------
     classes : (n,) ndarray of uint8
-        Class of the map under each cell, 255 where there is none.
+        Class of the map under each cell; none where it has no name (255: empty glass, not looked at).
     probability : (n,) ndarray of uint8, or None
         The network's, 255 for 1; None for a map that a person drew.
     places : (n, 2) ndarray of int64

@@ -12,6 +12,7 @@ compiled in each run (`io/kernel_cache.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,9 @@ from cellseg.io.table import TableWriter, read_table
 from cellseg.measure.boxes import X0, Y0, Cells, merge_cells, scan_cells
 from cellseg.measure.detected import UNSAID, Detected
 from cellseg.measure.registry import Values, measure_slide, measure_window, measured_columns
+from cellseg.network_config import TissueSettings
 from cellseg.preprocess.recipe import Recipe
+from cellseg.stages.cell_tissue import TissueMap, open_tissue
 from cellseg.stages.preprocess import check_recipe
 from cellseg.stream import map_tiles
 from cellseg.tiles import TileGrid
@@ -52,6 +55,7 @@ class _Source:
     settings: MeasureSettings
     detected: Detected
     around: Values
+    tissue: TissueMap | None
 
     def measure(self, rows: NDArray[np.int64]) -> Values:
         """All columns but `sample` of the cells of these rows, and the rows themselves under "row"."""
@@ -60,6 +64,7 @@ class _Source:
         values = measure_window(
             self.labels.read(window), self.slide.read(window), cells, window,
             recipe=self.recipe, settings=self.settings, detected=self.detected,
+            tissue=None if self.tissue is None else self.tissue.columns_of(cells),
         )  # fmt: skip
         return values | {name: column[rows] for name, column in self.around.items()} | {"row": rows}
 
@@ -76,6 +81,8 @@ def measure_cells(
     workers: int = 1,
     max_decoded_mpx: float = 500.0,
     instances: Path | None = None,
+    tissue: Path | None = None,
+    tissue_settings: TissueSettings | None = None,
     progress: Progress = silent,
 ) -> int:
     """One row of measurements for each label of `labels`, written to `out` (.parquet or .csv) by rising `cell_id`.
@@ -89,7 +96,7 @@ def measure_cells(
     image, labels : Path
         The image and its label image, of the same size. No label at all gives a table with a header only.
     out : Path
-        The table; its columns are `measured_columns(recipe, settings)`.
+        The table; its columns are `measured_columns(recipe, settings)`, and one a class of the tissue map.
     recipe : Recipe
         Of this image; its pixel size is what lengths and areas are in.
     settings : MeasureSettings
@@ -104,6 +111,10 @@ def measure_cells(
         Mpx; see `open_slide`.
     instances : Path, optional
         The table that `segment_slide` wrote beside the label image: score, class and seam flag of each label.
+    tissue : Path, optional
+        The map that `map_tissue` wrote for this image; without one the columns of the family `tissue` are empty.
+    tissue_settings : TissueSettings, optional
+        How far distances to boundaries of tissues are measured.
     progress : Progress
         Called with units done and units in all.
 
@@ -117,15 +128,16 @@ def measure_cells(
     ImageError
         If the image cannot be read or the recipe is another image's.
     LabelError
-        If the label image cannot be read, has another size or pixel size than the image, or a label's box is
-        over 100 Mpx.
+        If the label image cannot be read, has another size or pixel size than the image, a label's box is over
+        100 Mpx, or the tissue map is not of this image.
     TableError
         If `instances` cannot be read or is not of these labels.
     """
-    columns = measured_columns(recipe, settings)
+    reach_um = (tissue_settings or TissueSettings()).max_distance_um
     with (
         open_slide(image, max_decoded_mpx=max_decoded_mpx) as slide,
         open_labels(labels, max_decoded_mpx=max_decoded_mpx) as label_image,
+        nullcontext() if tissue is None else open_tissue(tissue, recipe, max_distance_um=reach_um) as tissue_map,
     ):
         check_recipe(slide, recipe)
         _check_labels(slide, label_image, recipe, image, labels)
@@ -133,7 +145,9 @@ def measure_cells(
         cells = _scan(label_image, grid, workers, progress)
         _check_sizes(cells, labels)
         around = measure_slide(cells, recipe=recipe, settings=settings)
-        source = _Source(slide, label_image, cells, recipe, settings, _read_instances(instances, cells), around)
+        detected = _read_instances(instances, cells)
+        source = _Source(slide, label_image, cells, recipe, settings, detected, around, tissue_map)
+        columns = measured_columns(recipe, settings, () if tissue_map is None else tissue_map.names)
         jobs = plan_jobs(cells, tile_px)
         with TableWriter(out, columns) as writer:
             for batch in _in_order(map_tiles(source.measure, jobs, workers=workers), jobs, len(grid), progress):

@@ -7,7 +7,8 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from cellseg.columns import columns_of, find_column, mapped_tissues, safe_names
-from cellseg.measure.tissue import NO_TISSUE, find_edges, join_edges, map_pixels, no_tissue, tissue_of_cells
+from cellseg.io.class_map import NO_CLASS
+from cellseg.measure.tissue import find_edges, join_edges, map_pixels, no_tissue, tissue_of_cells
 
 NAMES = ("stroma", "gland")
 
@@ -70,7 +71,7 @@ def test_an_island_narrower_than_the_reach_is_met_from_both_sides():
 
 def test_glass_is_another_side_and_no_tissue():
     classes = np.zeros((10, 20), np.uint8)
-    classes[:, 15:] = NO_TISSUE
+    classes[:, 15:] = NO_CLASS
     got = look_up(classes, [(5, 10), (5, 17)], probability=np.full(classes.shape, 51, np.uint8))
     assert got["tissue"].tolist() == ["stroma", ""]
     assert got["tissue_distance_um"][0] == 4.5 and np.isnan(got["tissue_distance_um"][1])
@@ -90,7 +91,7 @@ def test_far_and_absent_boundaries_give_the_reach():
 @pytest.mark.parametrize("reach_um", [3.2, 9.0, 1000.0])
 def test_ragged_maps_agree_with_an_exact_transform(reach_um):
     rng = np.random.default_rng(3)
-    coarse = rng.choice([0, 1, 2, NO_TISSUE], (12, 15), p=[0.4, 0.3, 0.2, 0.1]).astype(np.uint8)
+    coarse = rng.choice([0, 1, 2, NO_CLASS], (12, 15), p=[0.4, 0.3, 0.2, 0.1]).astype(np.uint8)
     classes = np.kron(coarse, np.ones((7, 5), np.uint8))
     classes[rng.random(classes.shape) < 0.002] = 2
     names = ("a", "b", "c")
