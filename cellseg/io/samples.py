@@ -38,6 +38,9 @@ class SampleRow(BaseModel):
     """he, hdab, giemsa, fluorescence or brightfield."""
     channel: str | None = None
     """name of the channel to segment, where the image has several."""
+    tissue: str | None = None
+    """GeoJSON or a label image of the slide's tissues, from the folder of the sheet; with `tissue.enabled` it stands in
+    for the network."""
 
 
 class Sample(BaseModel):
@@ -59,13 +62,15 @@ class Sample(BaseModel):
     """what the tissue was coloured with."""
     channel: str | None = None
     """name of the channel to segment."""
+    tissue: Path | None = None
+    """annotation of its tissues, which stands in for the network."""
 
 
 def read_samples(sheet: Path, *, check_files: bool = True) -> tuple[Sample, ...]:
     """The samples of a tab-separated sheet, in its order.
 
     Blank lines, lines that start with `#`, a byte-order mark and Windows line ends are tolerated. With `check_files`
-    an image that is not there is a fault too.
+    an image or an annotation of tissues that is not there is a fault too.
 
     Raises
     ------
@@ -87,11 +92,13 @@ def read_samples(sheet: Path, *, check_files: bool = True) -> tuple[Sample, ...]
     for number, line in lines[1:]:
         row, wrong = _parse_row(line, header, number)
         wrong += _duplicate_faults(row.get("sample", ""), seen, number)
-        if check_files and row.get("path") and not (sheet.parent / row["path"]).is_file():
-            wrong.append(f"line {number}: no image {row['path']!r} in {sheet.parent}; correct the path")
+        files = {key: sheet.parent / row[key] for key in ("path", "tissue") if key in row}
+        missing = [key for key, file in files.items() if check_files and not file.is_file()]
+        named = {"path": "image", "tissue": "annotation of tissues"}
+        wrong += [f"line {number}: no {named[key]} {row[key]!r} in {sheet.parent}; correct the path" for key in missing]
         faults += wrong
         if not wrong:
-            samples.append(Sample.model_validate({**row, "path": sheet.parent / row["path"]}))
+            samples.append(Sample.model_validate({**row, **files}))
     if len(lines) == 1:
         faults.append(f"line {lines[0][0]}: no samples under the header; add one line a slide")
     if faults:
@@ -146,8 +153,11 @@ def _parse_row(line: str, header: Sequence[str], number: int) -> tuple[dict[str,
     faults = [_name_fault(row.get("sample", ""))]
     if "path" not in row:
         faults.append("no path; write the image's path from the sheet's folder")
-    elif any(ord(character) < 32 for character in row["path"]):
-        faults.append(f"control character in path {row['path']!r}; remove it")
+    faults += [
+        f"control character in {key} {row[key]!r}; remove it"
+        for key in ("path", "tissue")
+        if any(ord(character) < 32 for character in row.get(key, ""))
+    ]
     faults += _field_faults(row)
     return row, [f"line {number}: {fault}" for fault in faults if fault]
 

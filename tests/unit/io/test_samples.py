@@ -29,7 +29,7 @@ def test_a_full_sheet(tmp_path: Path) -> None:
     first, second = read_samples(sheet(tmp_path, text))
     assert first.model_dump() == {
         "sample": "A", "path": tmp_path / "a.png", "mpp": 0.25, "patient": "P 1", "group": "reference",
-        "stain": "giemsa", "channel": "DAPI",
+        "stain": "giemsa", "channel": "DAPI", "tissue": None,
     }  # fmt: skip
     assert (second.sample, second.mpp, second.group, second.stain, second.channel) == ("B.2", None, "test", "he", None)
 
@@ -145,3 +145,13 @@ def test_safe_names_are_safe(tmp_path: Path, text: str) -> None:
     name = safe_name(text)
     assert SampleRow(sample=name, path="a.png").sample == name
     assert read_samples(sheet(tmp_path, f"sample\tpath\n{name}\ta.png\n"))[0].sample == name
+
+
+def test_an_annotation_of_tissues_lies_beside_the_sheet_like_an_image(tmp_path: Path) -> None:
+    path = sheet(tmp_path, "sample\tpath\ttissue\nA\ta.png\tb.png\nB\tb.png\t\n")
+    assert [sample.tissue for sample in read_samples(path)] == [tmp_path / "b.png", None]
+    path = sheet(tmp_path, "sample\tpath\ttissue\nA\ta.png\tc.geojson\n")
+    assert "line 2: no annotation of tissues 'c.geojson'" in fault_of(path)
+    assert read_samples(path, check_files=False)[0].tissue == tmp_path / "c.geojson"
+    path = sheet(tmp_path, "sample\tpath\ttissue\nA\ta.png\tb\x07.png\n")
+    assert "control character in tissue" in fault_of(path)
