@@ -45,7 +45,12 @@ def read_sheet(path):
         lines = [line for line in stream if line.strip() and not line.startswith("#")]
     rows = [read_row(row) for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)]
     validate({"samples": rows}, "schemas/samples.schema.json")
-    return {row["sample"]: row | {"path": os.path.join(os.path.dirname(path), row["path"])} for row in rows}
+    return {row["sample"]: row | files_of(row, os.path.dirname(path)) for row in rows}
+
+
+def files_of(row, folder):
+    """The files that a row of the sheet names, from its folder."""
+    return {key: os.path.join(folder, row[key]) for key in ("path", "tissue") if row.get(key)}
 
 
 def clear_stale_lock():
@@ -76,6 +81,46 @@ def image_if_there(wildcards):
 def image_path(wildcards):
     """The sample's image, there or not."""
     return SAMPLES[wildcards.sample]["path"]
+
+
+def annotation_path(wildcards):
+    """The sample's own annotation of tissues, there or not; none when the sheet names none."""
+    return SAMPLES[wildcards.sample].get("tissue")
+
+
+def annotation_if_there(wildcards):
+    """The sample's annotation of tissues; none when it cannot be read, which is then that sample's failure."""
+    path = annotation_path(wildcards)
+    return path if path and os.path.isfile(path) and os.access(path, os.R_OK) else []
+
+
+def annotation_option(wildcards):
+    """The option that names the annotation, if the sheet does."""
+    path = annotation_path(wildcards)
+    return shlex.join(["--annotation", path]) if path else ""
+
+
+def tissue_settings(wildcards):
+    """What the section `tissue` says of how this sample's map is made: by the network, or from an annotation."""
+    drawn, seen = ("annotation_mpp", "label_names"), ("weights", "level", "mpp", "window_px")
+    return as_json("tissue", *(drawn if annotation_path(wildcards) else seen))
+
+
+def tissue_weights_file(wildcards):
+    """The file of weights for tissues that the settings name, where they are wanted and not in the package."""
+    weights = config["tissue"]["weights"]
+    return weights if weights.endswith(".safetensors") and not annotation_path(wildcards) else []
+
+
+def tissue_map(wildcards):
+    """The sample's map of tissues; none unless `tissue.enabled`."""
+    return in_results(f"samples/{wildcards.sample}/tissue/tissue.ome.tif") if config["tissue"]["enabled"] else []
+
+
+def tissue_option(wildcards, input):
+    """The options that name the map and how far distances to its boundaries are measured, if there is one."""
+    given = ["--tissue", str(input.tissue), "--tissue-settings", as_json("tissue", "max_distance_um")]
+    return shlex.join(given) if input.tissue else ""
 
 
 def acquisition(wildcards):

@@ -4,6 +4,7 @@ rule measure:
         labels=in_results("samples/{sample}/segment/labels.ome.tif"),
         instances=in_results("samples/{sample}/segment/instances.parquet"),
         recipe=in_results("samples/{sample}/preprocess/recipe.json"),
+        tissue=tissue_map,
     output:
         measurements=in_results("samples/{sample}/measure/measurements.parquet"),
     log:
@@ -20,10 +21,11 @@ rule measure:
         tile_px=config["compute"]["tile_px"],
     params:
         image=image_path,
+        tissue=tissue_option,
         settings=as_json("measure"),
         inputs=as_json("input", "max_decoded_mpx"),
     shell:
         "(set -x; cellseg measure {params.image:q} {input.labels:q} -o {output.measurements:q} --recipe {input.recipe:q}"
-        " --instances {input.instances:q}"
+        " --instances {input.instances:q} {params.tissue}"
         " --settings {params.settings:q} --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
         " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"

@@ -30,6 +30,7 @@ from cellseg.commands.options import (
     sample_name,
 )
 from cellseg.commands.progress import show_progress
+from cellseg.commands.tissue import tissue
 from cellseg.errors import ConfigError
 from cellseg.stages.results import STAGE_OUTPUTS
 
@@ -290,7 +291,7 @@ def summary(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder of results.")],
     samples: Annotated[Path, typer.Option("--samples", help="The sample sheet.")] = Path("samples.tsv"),
 ) -> None:
-    """Write the cohort's tables: summary.csv (one row a sample) and slides.tsv (what became of each)."""
+    """Write the cohort's tables: summary.csv, summary_tissue.csv and slides.tsv (what became of each sample)."""
     from cellseg.stages.summary import summarize_cohort
 
     summarize_cohort(results, samples)
@@ -346,5 +347,17 @@ def analyze(
 
 def register(app: typer.Typer) -> None:
     """Add the stages to the command line, in the order of the chain."""
-    for command in (preprocess, segment, measure, reference, classify, tables, overlay, summary, check, analyze):
+    for command in (
+        preprocess,
+        segment,
+        tissue,
+        measure,
+        reference,
+        classify,
+        tables,
+        overlay,
+        summary,
+        check,
+        analyze,
+    ):
         app.command()(command)

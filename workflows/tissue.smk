@@ -1,0 +1,35 @@
+# Which tissue lies where: only where `tissue.enabled`, since nothing else asks for it.
+rule tissue:
+    input:
+        image=image_if_there,
+        recipe=in_results("samples/{sample}/preprocess/recipe.json"),
+        mask=in_results("samples/{sample}/preprocess/tissue.png"),
+        weights=tissue_weights_file,
+        annotation=annotation_if_there,
+    output:
+        # a map by the network also has tissue.probability.ome.tif, one that a person drew has none
+        map=in_results("samples/{sample}/tissue/tissue.ome.tif"),
+        overlay=in_results("samples/{sample}/tissue/tissue.overlay.png"),
+        polygons=in_results("samples/{sample}/tissue/tissue.geojson"),
+        record=in_results("samples/{sample}/tissue/tissue.json"),
+    log:
+        in_results("logs/tissue/{sample}.log"),
+    benchmark:
+        in_results("benchmarks/tissue/{sample}.tsv")
+    retries: 1
+    conda:
+        "envs/cellseg.yaml"
+    threads: share_of_cores()
+    resources:
+        mem_mb=more_memory(4000),
+        runtime=240,
+        device=config["compute"]["device"],
+    params:
+        image=image_path,
+        annotation=annotation_option,
+        settings=tissue_settings,
+        inputs=as_json("input", "max_decoded_mpx"),
+    shell:
+        "(set -x; cellseg tissue {params.image:q} -o {output.map:q} --recipe {input.recipe:q} {params.annotation}"
+        " --settings {params.settings:q} --inputs {params.inputs:q} --workers {threads} --device {resources.device}"
+        " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"
