@@ -69,6 +69,7 @@ rule summary:
     output:
         slides=in_results("slides.tsv"),
         summary=in_results("summary.csv"),
+        tissues=in_results("summary_tissue.csv"),
     log:
         in_results("logs/summary.log"),
     benchmark:

@@ -1,9 +1,9 @@
-"""The cohort's tables: every sample's results in, summary.csv and slides.tsv out. Floor 6."""
+"""The cohort's tables: every sample's results in, summary.csv, summary_tissue.csv and slides.tsv out. Floor 6."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from cellseg.classify.finding import float_column
-from cellseg.cohort_columns import SUMMARY_COLUMNS, SUMMARY_FEATURES
+from cellseg.classify.tissues import TISSUE
+from cellseg.cohort_columns import SUMMARY_COLUMNS, SUMMARY_FEATURES, TISSUE_SUMMARY_COLUMNS
+from cellseg.columns import Column, mapped_tissues
 from cellseg.io.samples import Sample, read_samples
 from cellseg.io.table import ARROW_TYPES, TableWriter, read_batches, read_schema
 from cellseg.stages.ledger import LedgerRow, judge_sample, write_ledger
-from cellseg.stages.results import sample_folder
+from cellseg.stages.outcome import read_failure
+from cellseg.stages.results import TISSUE_MAP, MapFiles, sample_folder
 from cellseg.types import STATUSES
 
 NAN = float("nan")
@@ -27,7 +30,9 @@ _DECIMALS = 6
 
 
 def summarize_cohort(results: Path, sheet: Path) -> list[LedgerRow]:
-    """Write `summary.csv` (samples that did not fail) and `slides.tsv` (every sample) into `results`.
+    """Write the tables of a cohort into `results`.
+
+    `summary.csv` and `summary_tissue.csv` have the samples that did not fail, `slides.tsv` has every sample.
 
     Parameters
     ----------
@@ -48,13 +53,12 @@ def summarize_cohort(results: Path, sheet: Path) -> list[LedgerRow]:
     """
     samples = read_samples(sheet, check_files=False)
     ledger = [judge_sample(results, sample) for sample in samples]
-    rows = [
-        summarize_sample(sample_folder(results, sample.sample), sample)
-        for sample, row in zip(samples, ledger, strict=True)
-        if row.outcome != "failed"
-    ]
-    with TableWriter(results / "summary.csv", SUMMARY_COLUMNS) as writer:
-        writer.write(_to_table(rows))
+    done = [sample for sample, row in zip(samples, ledger, strict=True) if row.outcome != "failed"]
+    folders = [sample_folder(results, sample.sample) for sample in done]
+    rows = [summarize_sample(folder, sample) for folder, sample in zip(folders, done, strict=True)]
+    parts = [summarize_tissues(folder, sample) for folder, sample in zip(folders, done, strict=True)]
+    _write(results / "summary.csv", SUMMARY_COLUMNS, rows)
+    _write(results / "summary_tissue.csv", TISSUE_SUMMARY_COLUMNS, [row for part in parts for row in part])
     write_ledger(results, ledger)
     return ledger
 
@@ -82,6 +86,45 @@ def summarize_sample(folder: Path, sample: Sample) -> dict[str, Any]:
         "cells_per_mm2": _ratio(kept.size, tissue_mm2),
         **medians,
     }
+
+
+def summarize_tissues(folder: Path, sample: Sample) -> list[dict[str, Any]]:
+    """Rows of `summary_tissue.csv` from a sample's finished folder, in the order of its map; none without a map."""
+    cells, record = folder / "cells.parquet", MapFiles(folder / TISSUE_MAP).record
+    # a map that an earlier run left there is not what these cells were measured on
+    if not (mapped_tissues(read_schema(cells).names) and record.is_file()) or read_failure(record) is not None:
+        return []
+    record_areas = json.loads(record.read_text(encoding="utf-8"))["areas"]
+    areas = {area["tissue"]: float(area["area_mm2"]) for area in record_areas}
+    counts, whole_mm2 = _count_by_tissue(cells), sum(areas.values())
+    places = areas | {name: NAN for name in sorted(counts) if name not in areas}
+    whose = {"sample": sample.sample, "patient": sample.patient or "", "group": sample.group}
+    return [whose | _tissue_row(name, area, whole_mm2, counts[name]) for name, area in places.items()]
+
+
+def _tissue_row(tissue: str, area_mm2: float, whole_mm2: float, counts: Counter[str]) -> dict[str, Any]:
+    n_cells = sum(counts.values())
+    return {
+        "tissue": tissue,
+        "area_mm2": round(area_mm2, _DECIMALS),
+        "area_share": _ratio(area_mm2, whole_mm2),
+        "n_cells": n_cells,
+        **{f"n_{name}": counts[name] for name in STATUSES},
+        "cells_per_mm2": _ratio(n_cells, area_mm2),
+        **share_abnormal(counts["healthy"], counts["abnormal"]),
+    }
+
+
+def _count_by_tissue(cells: Path) -> defaultdict[str, Counter[str]]:
+    """Cells per status in each tissue, "" for those in none; only tissues that cells lie in."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for batch in read_batches(cells, [TISSUE, "status"]):
+        grouped = batch.group_by([TISSUE, "status"]).aggregate([([], "count_all")])
+        for tissue, status, n in zip(
+            *(grouped[name].to_pylist() for name in (TISSUE, "status", "count_all")), strict=True
+        ):
+            counts[tissue][status] += n
+    return counts
 
 
 def _judged_by(counts: Counter[str], *, scored: bool) -> str:
@@ -135,5 +178,6 @@ def _median(cells: Path, name: str, kept: NDArray[np.bool_]) -> float:
     return round(float(np.median(values)), _DECIMALS) if values.size else NAN
 
 
-def _to_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
-    return pa.table({c.name: pa.array([row[c.name] for row in rows], ARROW_TYPES[c.dtype]) for c in SUMMARY_COLUMNS})
+def _write(path: Path, columns: tuple[Column, ...], rows: Sequence[dict[str, Any]]) -> None:
+    with TableWriter(path, columns) as writer:
+        writer.write(pa.table({c.name: pa.array([row[c.name] for row in rows], ARROW_TYPES[c.dtype]) for c in columns}))

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from cell_tables import measured, recipe, write_measured
+from cell_tables import mapped, measured, recipe, write_measured
 
 from cellseg.cohort_columns import LEDGER_COLUMNS, SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS
 from cellseg.config import ClassifySettings, Rule
@@ -16,7 +16,7 @@ from cellseg.io.atomic import write_json
 from cellseg.stages.classify import classify_cells
 from cellseg.stages.ledger import check_results, read_ledger
 from cellseg.stages.outcome import Failure, read_failure, write_failure
-from cellseg.stages.results import STAGE_OUTPUTS, sample_folder, stage_log, stage_outputs
+from cellseg.stages.results import STAGE_OUTPUTS, TISSUE_MAP, MapFiles, sample_folder, stage_log, stage_outputs
 from cellseg.stages.summary import share_abnormal, summarize_cohort
 from cellseg.stages.tables import write_tables
 
@@ -84,6 +84,64 @@ def test_counts_shares_density_and_medians_by_hand(tmp_path, results):
         "he",
         0.5,
     )
+
+
+def give_map(results, sample, **areas_mm2):
+    """The record of the sample's tissue map."""
+    areas = [{"tissue": name.replace("_", " "), "area_mm2": area, "share": 0.0} for name, area in areas_mm2.items()]
+    write_json(MapFiles(sample_folder(results, sample) / TISSUE_MAP).record, {"areas": areas})
+
+
+TISSUES = ["stroma"] * 4 + ["high grade"] * 5 + [""]
+NAMES = ("stroma", "high grade", "fat")
+
+
+def test_each_tissue_has_its_counts_area_and_share_by_hand(tmp_path, results):
+    areas = np.array([9.0, 50, 60, 150, 150, 160, 170, 55, 65, 75])
+    finish(results, "A", mapped(measured(10, area_um2=areas, solidity=np.full(10, 0.9)), TISSUES, names=NAMES))
+    give_map(results, "A", stroma=0.3, high_grade=0.1, fat=0.0)
+    summarize_cohort(results, sheet_of(tmp_path, "A"))
+    rows = read_csv(results / "summary_tissue.csv")
+    assert list(rows[0]) == [column.name for column in TISSUE_SUMMARY_COLUMNS]
+    assert [row["tissue"] for row in rows] == [*NAMES, ""]
+    assert {(row["sample"], row["patient"], row["group"]) for row in rows} == {("A", "p A", "test")}
+    assert [row["area_mm2"] for row in rows] == ["0.3", "0.1", "0", ""]
+    assert [row["area_share"] for row in rows] == ["0.75", "0.25", "0", ""]
+    counts = [[int(row[f"n_{n}"]) for n in ("cells", "healthy", "abnormal", "uncertain", "excluded")] for row in rows]
+    assert counts == [[4, 2, 1, 0, 1], [5, 2, 3, 0, 0], [0] * 5, [1, 1, 0, 0, 0]]
+    assert [row["cells_per_mm2"] for row in rows] == ["13.333333", "50", "", ""]
+    assert [row["share_abnormal"] for row in rows] == ["0.333333", "0.6", "", "0"]
+    assert float(rows[1]["share_abnormal_low"]) == pytest.approx(wilson(3, 5)[0], abs=6e-7)
+    # the rows part the sample's cells
+    (whole,) = read_csv(results / "summary.csv")
+    for name in ("n_cells", "n_healthy", "n_abnormal", "n_uncertain", "n_excluded"):
+        assert sum(int(row[name]) for row in rows) == int(whole[name])
+
+
+def test_no_row_for_no_tissue_where_every_cell_lies_in_one(tmp_path, results):
+    finish(results, "A", mapped(measured(3), ["stroma"] * 3))
+    give_map(results, "A", stroma=0.3, gland=0.0)
+    summarize_cohort(results, sheet_of(tmp_path, "A"))
+    assert [row["tissue"] for row in read_csv(results / "summary_tissue.csv")] == ["stroma", "gland"]
+
+
+def test_a_header_only_without_maps_and_with_one_of_an_earlier_run(tmp_path, results):
+    finish(results, "A", measured(3))
+    finish(results, "B", measured(3))
+    give_map(results, "B", stroma=0.3)
+    summarize_cohort(results, sheet_of(tmp_path, "A", "B"))
+    header = ",".join(column.name for column in TISSUE_SUMMARY_COLUMNS)
+    assert (results / "summary_tissue.csv").read_text() == header + "\n"
+
+
+def test_failed_samples_have_no_tissues(tmp_path, results):
+    finish(results, "good", mapped(measured(3), ["gland"] * 3))
+    finish(results, "bad", mapped(measured(3), ["gland"] * 3))
+    for name in ("good", "bad"):
+        give_map(results, name, stroma=0.3, gland=0.1)
+    write_failure(stage_outputs(results, "bad", "overlay"), Failure("bad", "overlay", "cannot read"))
+    summarize_cohort(results, sheet_of(tmp_path, "good", "bad"))
+    assert [row["sample"] for row in read_csv(results / "summary_tissue.csv")] == ["good", "good"]
 
 
 def wilson(k, n, z=1.959963984540054):
