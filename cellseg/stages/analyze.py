@@ -16,7 +16,7 @@ from cellseg.stages.measure import measure_cells
 from cellseg.stages.outcome import Failure, write_failure
 from cellseg.stages.overlay import draw_overlay
 from cellseg.stages.preprocess import preprocess_slide
-from cellseg.stages.results import STAGE_OUTPUTS, instances_path, sample_folder, stage_outputs
+from cellseg.stages.results import STAGES, TISSUE_MAP, instances_path, sample_folder, stage_outputs
 from cellseg.stages.segment import segment_slide
 from cellseg.stages.summary import summarize_cohort
 from cellseg.stages.tables import write_tables
@@ -61,7 +61,8 @@ def analyze_images(
     samples = _name_samples(images)
     sheet = out / "samples.tsv"
     write_text(sheet, _sheet(samples, acquisition))
-    steps = len(samples) * len(STAGE_OUTPUTS)
+    stages = [stage for stage in STAGES if stage != "tissue" or config.tissue.enabled]
+    steps = len(samples) * len(stages)
     done = 0
     for sample, image in samples.items():
         stage = ""
@@ -73,7 +74,6 @@ def analyze_images(
                 progress(done, steps)
         except CellsegError as error:
             # later stages too: what an earlier run left there is not of this image any more
-            stages = list(STAGE_OUTPUTS)
             late = [path for later in stages[stages.index(stage) :] for path in stage_outputs(out, sample, later)]
             write_failure(late, Failure(sample, stage, str(error)))
     summarize_cohort(out, sheet)
@@ -125,11 +125,21 @@ def _chain(
         image, labels, recipe=recipe, tissue=folder / "preprocess" / "tissue.png", settings=config.segmentation,
         inputs=inputs, tile_px=tile_px, workers=workers, device=config.compute.device,
     )  # fmt: skip
+    tissue = folder / TISSUE_MAP if config.tissue.enabled else None
+    if tissue is not None:
+        from cellseg.stages.tissue import map_tissue
+
+        yield "tissue"
+        map_tissue(
+            image, tissue, recipe=recipe, tissue=folder / "preprocess" / "tissue.png", settings=config.tissue,
+            workers=workers, device=config.compute.device, max_decoded_mpx=inputs.max_decoded_mpx,
+        )  # fmt: skip
     yield "measure"
     measurements = folder / "measure" / "measurements.parquet"
     measure_cells(
         image, labels, measurements, recipe=recipe, settings=config.measure, sample=sample, tile_px=tile_px,
-        workers=workers, max_decoded_mpx=inputs.max_decoded_mpx, instances=instances_path(labels),
+        workers=workers, max_decoded_mpx=inputs.max_decoded_mpx, instances=instances_path(labels), tissue=tissue,
+        tissue_settings=config.tissue,
     )  # fmt: skip
     yield "classify"
     verdicts = folder / "classify" / "verdicts.parquet"

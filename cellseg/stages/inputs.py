@@ -77,14 +77,15 @@ def _name_fault(name: str, families: Collection[str]) -> str:
 
 
 def _weights_faults(config: Config) -> list[str]:
-    """That the file of weights which the settings name is not there, where they are wanted."""
-    weights = config.segmentation.maskrcnn.weights
-    wanted = config.segmentation.method == "maskrcnn" and weights.endswith(".safetensors")
-    if not wanted or Path(weights).is_file():
-        return []
+    """That files of weights which the settings name are not there, where they are wanted."""
+    segmenting = config.segmentation.method == "maskrcnn"
+    named = [("segmentation.maskrcnn", "nucleus", config.segmentation.maskrcnn.weights)] if segmenting else []
+    named += [("tissue", "colon", config.tissue.weights)] if config.tissue.enabled else []
     return [
-        f"segmentation.maskrcnn.weights {weights}: no such file; check the path (from where snakemake is started), or "
-        "name the weights in the package: nucleus"
+        f"{section}.weights {weights}: no such file; check the path (from where snakemake is started), or "
+        f"name the weights in the package: {shipped}"
+        for section, shipped, weights in named
+        if weights.endswith(".safetensors") and not Path(weights).is_file()
     ]
 
 

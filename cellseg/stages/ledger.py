@@ -18,7 +18,7 @@ from cellseg.io.atomic import write_text
 from cellseg.io.samples import Sample
 from cellseg.io.table import read_batches
 from cellseg.stages.outcome import first_failure, read_failure
-from cellseg.stages.results import STAGE_OUTPUTS, sample_folder, stage_log, stage_outputs
+from cellseg.stages.results import OPTIONAL_OUTPUTS, STAGES, sample_folder, stage_log, stage_outputs
 
 Outcome = Literal["done", "failed", "unassessable"]
 LEDGER_NAME = "slides.tsv"
@@ -40,7 +40,9 @@ class LedgerRow:
 def judge_sample(results: Path, sample: Sample) -> LedgerRow:
     """What became of one sample, from the files that it left."""
     name, path = sample.sample, str(sample.path)
-    for stage in STAGE_OUTPUTS:
+    for stage in STAGES:
+        if stage in OPTIONAL_OUTPUTS and not _was_lost(results, name, stage):
+            continue
         outputs = stage_outputs(results, name, stage)
         if failure := first_failure(outputs):
             return LedgerRow(name, "failed", failure.stage, failure.reason, None, path)
@@ -55,6 +57,15 @@ def judge_sample(results: Path, sample: Sample) -> LedgerRow:
     quality = json.loads((folder / "preprocess/quality.json").read_text(encoding="utf-8"))
     reason = "; ".join(quality["reasons"]) or "its quality does not allow a verdict"
     return LedgerRow(name, "unassessable", "preprocess", reason, n_cells, path)
+
+
+def _was_lost(results: Path, sample: str, stage: str) -> bool:
+    """Whether an optional stage began and ended without outputs, so that the next one never ran.
+
+    Its failures are passed on by the stages after it. What an earlier run with other settings left there means nothing.
+    """
+    after = stage_outputs(results, sample, STAGES[STAGES.index(stage) + 1])
+    return stage_log(results, sample, stage).is_file() and not any(output.is_file() for output in after)
 
 
 def _remarks(record: Path, n_cells: int) -> str:

@@ -17,10 +17,16 @@ STAGE_OUTPUTS: dict[str, tuple[str, ...]] = {
     ),
     "overlay": ("overlay.png", "features.png"),
 }  # fmt: skip
-"""Stages in the order of the chain, and their outputs below the sample's folder."""
+"""Stages that every sample passes, in the order of the chain, and their outputs below the sample's folder."""
 
 TISSUE_MAP = "tissue/tissue.ome.tif"
 """The map of tissue in the sample's folder, where `tissue.enabled` is true."""
+OPTIONAL_OUTPUTS: dict[str, tuple[str, ...]] = {
+    "tissue": (TISSUE_MAP, "tissue/tissue.overlay.png", "tissue/tissue.geojson", "tissue/tissue.json")
+}
+"""The same of stages that run where settings ask for them; what comes after passes their failures on."""
+STAGES = ("preprocess", "segment", "tissue", "measure", "classify", "tables", "overlay")
+"""All stages in the order of the chain."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,8 @@ class MapFiles:
         return (self.map, self.overlay, self.polygons, self.record)
 
     def _beside(self, ending: str) -> Path:
-        return self.map.with_name(self.map.name.removesuffix(".tif").removesuffix(".tiff").removesuffix(".ome") + ending)
+        stem = self.map.name.removesuffix(".tif").removesuffix(".ome")
+        return self.map.with_name(stem + ending)
 
 
 def sample_folder(results: Path, sample: str) -> Path:
@@ -65,7 +72,7 @@ def sample_folder(results: Path, sample: str) -> Path:
 
 def stage_outputs(results: Path, sample: str, stage: str) -> tuple[Path, ...]:
     """The files that `stage` leaves for `sample`."""
-    return tuple(sample_folder(results, sample) / name for name in STAGE_OUTPUTS[stage])
+    return tuple(sample_folder(results, sample) / name for name in (STAGE_OUTPUTS | OPTIONAL_OUTPUTS)[stage])
 
 
 def stage_log(results: Path, sample: str, stage: str) -> Path:

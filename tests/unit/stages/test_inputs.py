@@ -56,3 +56,14 @@ def test_columns_that_no_table_will_have_are_faults(sheet: Path, tmp_path: Path,
     with pytest.raises(ConfigError) as caught:
         check_inputs({"samples": str(sheet), "results": str(tmp_path / "out")} | settings)
     assert words in str(caught.value)
+
+
+def test_weights_that_are_not_there_are_a_fault_only_where_they_are_wanted(sheet: Path, tmp_path: Path) -> None:
+    settings = {"samples": str(sheet), "results": str(tmp_path / "out")}
+    check_inputs(settings | {"tissue": {"weights": "own.safetensors"}})
+    for section in (
+        {"tissue": {"enabled": True, "weights": "own.safetensors"}},
+        {"segmentation": {"method": "maskrcnn", "maskrcnn": {"weights": "own.safetensors"}}},
+    ):
+        with pytest.raises(ConfigError, match=r"weights own\.safetensors: no such file"):
+            check_inputs(settings | section)
