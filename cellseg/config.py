@@ -292,7 +292,7 @@ class ClassifySettings(Settings):
         Rule(column="area_um2", above=120.0, status="abnormal", stains=("he", "hdab")),
         Rule(column="solidity", below=0.8, status="uncertain", stains=("he", "hdab")),
     )
-    """list of {column, above, below, status, stains}: a nucleus over 12 um wide is abnormal, one too ragged is not decided."""
+    """list of {column, above, below, status, stains, tissues}: a nucleus over 12 um wide is abnormal, one too ragged is not decided."""
     reference: ReferenceSettings = ReferenceSettings()
 
 

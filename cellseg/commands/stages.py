@@ -202,6 +202,10 @@ def reference(
     typer.echo(f"{out}: {fit.n_cells} healthy cells, {len(fit.features)} features")
     for name, why in fit.left_out.items():
         typer.echo(f"left out: {name}, {why}")
+    for tissue_name, part in fit.tissues.items():
+        typer.echo(
+            f"in {tissue_name}: {part.n_cells} healthy cells{f' (not usable: {part.fault})' if part.fault else ''}"
+        )
 
 
 def classify(
@@ -218,13 +222,13 @@ def classify(
     def act() -> None:
         from cellseg.config import ClassifySettings
         from cellseg.io.settings import read_settings
-        from cellseg.stages.classify import classify_cells
+        from cellseg.stages.classify import classify_cells, tissue_notes
         from cellseg.stages.preprocess import read_recipe
 
-        counts = classify_cells(
-            measurements, out, reference=reference, recipe=read_recipe(recipe),
-            settings=read_settings(ClassifySettings, settings),
-        )  # fmt: skip
+        made, chosen = read_recipe(recipe), read_settings(ClassifySettings, settings)
+        counts = classify_cells(measurements, out, reference=reference, recipe=made, settings=chosen)
+        for note in tissue_notes(measurements, made, chosen):
+            typer.echo(f"note: {note}")
         typer.echo(f"{out}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
 
     contain_faults(

@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from cellseg.classify.reference import ReferenceFit
+from cellseg.classify.rules import rules_for
+from cellseg.classify.tissues import unknown_tissues
 from cellseg.classify.verdict import VERDICT_COLUMNS, check_verdict_inputs, judge_cells, verdict_inputs
 from cellseg.config import ClassifySettings
 from cellseg.errors import ModelError
@@ -44,7 +46,7 @@ def classify_cells(
     Raises
     ------
     ConfigError
-        If a rule or the exclusion names a column that was not measured.
+        If a rule or the exclusion names a column that was not measured, or tissues where the slide has no map.
     ModelError
         If the reference cannot be read or does not fit the slide.
     """
@@ -59,6 +61,11 @@ def classify_cells(
             writer.write(verdicts)
             counts.update(verdicts["status"].to_pylist())
     return {status: counts[status] for status in STATUSES}
+
+
+def tissue_notes(measurements: Path, recipe: Recipe, settings: ClassifySettings) -> list[str]:
+    """What is worth a word in the log: tissues that the settings name and the slide's map does not have."""
+    return unknown_tissues(read_schema(measurements).names, rules_for(settings.rules, recipe.stain), settings.exclude)
 
 
 def read_reference(path: Path) -> ReferenceFit:

@@ -60,6 +60,7 @@ def name_faults(config: Config) -> list[str]:
     if config.classify.exclude.min_focus_fraction > 0:
         named.append(("classify.exclude.min_focus_fraction", "edge_sharpness_per_um"))
     faults = [f"{where}: {fault}" for where, name in named if (fault := _name_fault(name, config.measure.families))]
+    faults += _tissue_faults(config, dict(named))
     unknown = method_fault(config.segmentation)
     return faults if unknown is None else [unknown, *faults]
 
@@ -74,6 +75,24 @@ def _name_fault(name: str, families: Collection[str]) -> str:
     if column.family in SWITCHED and column.family not in families:
         return f"{name} is of the family {column.family}, which measure.families leaves out; add it, or take this away"
     return ""
+
+
+def _tissue_faults(config: Config, named: Mapping[str, str]) -> list[str]:
+    """Settings that look at the tissue of cells, of which nothing is known where no slide gets a map."""
+    if config.tissue.enabled:
+        return []
+    classify = config.classify
+    wanted = [f"classify.rules.{at}.tissues" for at, rule in enumerate(classify.rules) if rule.tissues]
+    wanted += ["classify.exclude.tissues"] if classify.exclude.tissues else []
+    wanted += ["classify.reference.by_tissue"] if classify.reference.enabled and classify.reference.by_tissue else []
+    wanted += [
+        f"{where}: {name}" for where, name in named.items() if not _name_fault(name, SWITCHED) and _is_tissue(name)
+    ]
+    return [f"{what} looks at the tissue of cells; set tissue.enabled: true, or take it away" for what in wanted]
+
+
+def _is_tissue(name: str) -> bool:
+    return find_column(name).family == "tissue"
 
 
 def _weights_faults(config: Config) -> list[str]:

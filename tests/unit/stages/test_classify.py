@@ -13,7 +13,7 @@ from cell_tables import COLUMNS, mapped, measured, recipe, write_measured
 
 from cellseg.config import ClassifySettings, ExcludeSettings, ReferenceSettings, Rule
 from cellseg.errors import ConfigError, ModelError, TableError
-from cellseg.stages.classify import classify_cells, read_reference
+from cellseg.stages.classify import classify_cells, read_reference, tissue_notes
 from cellseg.stages.outcome import Failure, write_failure
 from cellseg.stages.reference import fit_reference
 from cellseg.stages.tables import write_tables
@@ -186,6 +186,16 @@ class TestClassifyCells:
         (tmp_path / "bad.json").write_text("{")
         with pytest.raises(ModelError, match="not a readable reference"):
             read_reference(tmp_path / "bad.json")
+
+
+def test_tissues_that_a_slides_map_does_not_have_are_worth_a_note(tmp_path):
+    path = write_measured(tmp_path / "a.parquet", mapped(measured(3), ["gland"] * 3))
+    rule = Rule(column="area_um2", above=1, tissues=("glnd",), stains=("hdab",))
+    settings = ClassifySettings(rules=[rule], exclude=ExcludeSettings(tissues=("stroma", "gland")))
+    assert tissue_notes(path, recipe(), SETTINGS) == []
+    assert tissue_notes(path, recipe(), settings) == []  # the rule is for other slides
+    (note,) = tissue_notes(path, recipe(stain="hdab"), settings)
+    assert note == "a rule names tissue 'glnd', which is no class of this slide's map (stroma, gland)"
 
 
 class TestWriteTables:

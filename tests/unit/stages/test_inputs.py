@@ -58,6 +58,23 @@ def test_columns_that_no_table_will_have_are_faults(sheet: Path, tmp_path: Path,
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"rules": [{"column": "area_um2", "above": 1, "tissues": ["gland"]}]}, "classify.rules.0.tissues looks at"),
+        ({"rules": [{"column": "signed_distance_gland_um", "above": 1}]}, "column: signed_distance_gland_um looks at"),
+        ({"exclude": {"tissues": ["gland"]}}, "classify.exclude.tissues looks at"),
+        ({"reference": {"by_tissue": True}}, "classify.reference.by_tissue looks at"),
+    ],
+)
+def test_tissues_of_cells_are_a_fault_only_without_maps(sheet: Path, tmp_path: Path, section: dict, words: str) -> None:
+    settings = {"samples": str(sheet), "results": str(tmp_path / "out"), "classify": section}
+    check_inputs(settings | {"tissue": {"enabled": True}})
+    with pytest.raises(ConfigError, match=r"set tissue\.enabled: true, or take it away") as caught:
+        check_inputs(settings)
+    assert words in str(caught.value)
+
+
 def test_weights_that_are_not_there_are_a_fault_only_where_they_are_wanted(sheet: Path, tmp_path: Path) -> None:
     settings = {"samples": str(sheet), "results": str(tmp_path / "out")}
     check_inputs(settings | {"tissue": {"weights": "own.safetensors"}})
