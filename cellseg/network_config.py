@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -128,7 +128,41 @@ class LoopSettings(Settings):
     """the same seed, images and settings give the same crops."""
 
 
-class MaskRcnnTrainSettings(LoopSettings):
+class TunedSettings(LoopSettings):
+    """Settings of which some differ where training starts from other weights; each network has its own `fine_tune`."""
+
+    fine_tune: dict[str, Any] = Field(default={})
+    """keys of the above that differ when training starts from other weights, and win over them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve(cls, values: Any) -> Any:  # noqa: ANN401 - whatever was given
+        """Keys that are given alone win over the defaults of `fine_tune`; written down, so it stays."""
+        if not isinstance(values, dict) or "fine_tune" in values:
+            return values
+        default = cls.model_fields["fine_tune"].default
+        return values | {"fine_tune": {key: value for key, value in default.items() if key not in values}}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        unknown = sorted(self.fine_tune.keys() - (type(self).model_fields.keys() - {"fine_tune"}))
+        if unknown:
+            raise ValueError(f"fine_tune.{unknown[0]}: unknown key; known are those beside fine_tune")
+        if self.fine_tune:
+            self.for_fine_tuning()
+        return self
+
+    def for_fine_tuning(self) -> Self:
+        """The settings in force where training starts from other weights."""
+        return type(self).model_validate(self.model_dump() | self.fine_tune | {"fine_tune": {}})
+
+    def with_steps(self, steps: int) -> Self:
+        """The settings with another number of steps, from other weights or not."""
+        rest = {key: value for key, value in self.fine_tune.items() if key != "steps"}
+        return type(self).model_validate(self.model_dump() | {"steps": steps, "fine_tune": rest})
+
+
+class MaskRcnnTrainSettings(TunedSettings):
     """Training of Mask R-CNN: `cellseg train maskrcnn`."""
 
     crop_px: int = Field(default=256, ge=64, le=2048)
@@ -149,30 +183,8 @@ class MaskRcnnTrainSettings(LoopSettings):
     )
     """keys of the above that differ when training starts from other weights, and win over them."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _resolve(cls, values: Any) -> Any:  # noqa: ANN401 - whatever was given
-        """Keys that are given alone win over the defaults of `fine_tune`; written down, so it stays."""
-        if not isinstance(values, dict) or "fine_tune" in values:
-            return values
-        default = cls.model_fields["fine_tune"].default
-        return values | {"fine_tune": {key: value for key, value in default.items() if key not in values}}
 
-    @model_validator(mode="after")
-    def _check(self) -> MaskRcnnTrainSettings:
-        unknown = sorted(self.fine_tune.keys() - (type(self).model_fields.keys() - {"fine_tune"}))
-        if unknown:
-            raise ValueError(f"fine_tune.{unknown[0]}: unknown key; known are those beside fine_tune")
-        if self.fine_tune:
-            self.for_fine_tuning()
-        return self
-
-    def for_fine_tuning(self) -> MaskRcnnTrainSettings:
-        """The settings in force where training starts from other weights."""
-        return MaskRcnnTrainSettings.model_validate(self.model_dump() | self.fine_tune | {"fine_tune": {}})
-
-
-class SegNetTrainSettings(LoopSettings):
+class SegNetTrainSettings(TunedSettings):
     """Training of SegNet: `cellseg train segnet`."""
 
     batch: int = Field(default=16, ge=1, le=4096)
@@ -210,3 +222,10 @@ class TrainSettings(Settings):
     licence: str = ""
     """licence under which the weights may be used; written into them."""
     maskrcnn: MaskRcnnTrainSettings = MaskRcnnTrainSettings()
+    tissue_init: str = ""
+    """`train_segnet`: weights to start from: colon (those in the package), the path of a .safetensors file, or empty for random ones."""
+    tissue_classes: tuple[str, ...] = ()
+    """`train_segnet`: names of the values 0, 1, ... of the masks; empty: the names in GeoJSON annotations."""
+    tissue_mpp: float | None = Field(default=None, gt=0, le=1000)
+    """um per pixel; `train_segnet`: what images of known pixel size are resampled to; null: as the weights, else their median."""
+    segnet: SegNetTrainSettings = SegNetTrainSettings()

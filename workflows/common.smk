@@ -169,6 +169,22 @@ def training_settings(wildcards):
     return json.dumps(config["train"]["maskrcnn"], sort_keys=True)
 
 
+def tissue_training_options(wildcards):
+    """What the section `train` says of tissues, as options; a rule that nobody asks for needs none."""
+    section = config["train"]
+    given = [("--data", folder) for folder in section["data"]]
+    given += [(f"--{key}", section[key]) for key in ("stain", "licence") if section[key]]
+    given += [("--init", section["tissue_init"])] if section["tissue_init"] else []
+    given += [("--mpp", str(section["tissue_mpp"]))] if section["tissue_mpp"] else []
+    given += [("--classes", ",".join(section["tissue_classes"]))] if section["tissue_classes"] else []
+    return shlex.join(word for pair in given for word in pair)
+
+
+def tissue_training_settings(wildcards):
+    """The section `train.segnet`, for --settings."""
+    return json.dumps(config["train"]["segnet"], sort_keys=True)
+
+
 def reference_of(wildcards):
     """The healthy reference that the sample is judged against; none when its stain has no reference samples."""
     stain = SAMPLES[wildcards.sample]["stain"]

@@ -25,3 +25,32 @@ rule train_maskrcnn:
     shell:
         "(set -x; cellseg train maskrcnn {params.options} -o {output.weights:q} --settings {params.settings:q}"
         " --device {resources.device} --workers {threads} --resume) > {log:q} 2>&1"
+
+
+# The same for tissues: images with masks or polygons of classes.
+#     snakemake --cores 2 train_segnet --config 'train={data: [my_fields], tissue_classes: [stroma, gland]}'
+# Then map with them: tissue: {enabled: true, weights: results/train/segnet/weights.safetensors}
+rule train_segnet:
+    input:
+        data=config["train"]["data"],
+    output:
+        weights=in_results("train/segnet/weights.safetensors"),
+        log=in_results("train/segnet/weights.log.csv"),
+        curves=in_results("train/segnet/weights.curves.png"),
+    log:
+        in_results("logs/train/segnet.log"),
+    benchmark:
+        in_results("benchmarks/train/segnet.tsv")
+    conda:
+        "envs/cellseg.yaml"
+    threads: max(1, int(workflow.cores or 1))
+    resources:
+        mem_mb=more_memory(8000),
+        runtime=1440,
+        device=config["compute"]["device"],
+    params:
+        options=tissue_training_options,
+        settings=tissue_training_settings,
+    shell:
+        "(set -x; cellseg train segnet {params.options} -o {output.weights:q} --settings {params.settings:q}"
+        " --device {resources.device} --workers {threads} --resume) > {log:q} 2>&1"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,12 @@ def write_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, An
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
     return digest
+
+
+def half_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as they are stored: float16 on the CPU, counters as they are."""
+    kept = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    return {name: value.half() if value.is_floating_point() else value for name, value in kept.items()}
 
 
 def read_weights(path: Path, *, expected_format: str | None = None) -> Weights:

@@ -142,34 +142,48 @@ def _of_coco(path: Path, stain: Stain) -> Iterator[Labelled]:
         yield Labelled(name, image, path, stain, stain, split, name, coco=entry)
 
 
-def _of_index(index: Path, files: Mapping[str, Path], stain: Stain) -> Iterator[Labelled]:
+def read_index(index: Path) -> list[tuple[int, dict[str, str]]]:
+    """Rows of an index.csv with their line numbers.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, has no column id, or gives only some rows a split.
+    """
     try:
         with index.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
+            rows = [{key: value or "" for key, value in row.items()} for row in csv.DictReader(stream)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{index}: cannot be read ({error}); give a CSV with the column id") from error
     if not rows or "id" not in rows[0]:
         raise ConfigError(f"{index}: {'no rows' if not rows else ', '.join(map(str, rows[0]))}; expected the column id")
-    splits = {row.get("split") or "" for row in rows}
+    splits = {row.get("split", "") for row in rows}
     for line, row in enumerate(rows, start=2):
-        name, split, kind = row["id"] or "", row.get("split") or "", row.get("kind") or ""
-        if split not in ("train", "val", ""):
-            continue
-        if split == "" and splits & {"train", "val"}:
+        if row.get("split", "") == "" and splits & {"train", "val"}:
             raise ConfigError(
                 f"{index}, line {line}: no split, while others have one; write train, val or another word"
             )
+    return list(enumerate(rows, start=2))
+
+
+def _of_index(index: Path, files: Mapping[str, Path], stain: Stain) -> Iterator[Labelled]:
+    rows = read_index(index)
+    for line, row in rows:
+        name, split, kind = row["id"], row.get("split") or "", row.get("kind") or ""
+        if split not in ("train", "val", ""):
+            continue
         image = files.get(name) or files.get(f"{split}/{name}") or files.get(f"images/{name}")
         if image is None:
             raise LabelError(f"{index}, line {line}: no image of the name {name!r} in {index.parent}; mend the id")
-        own = _stain_of(row.get("stain") or "", kind, stain, f"{index}, line {line}")
+        own = read_stain(row.get("stain") or "", kind, stain, f"{index}, line {line}")
         yield Labelled(
             name, image, _labels_of(image), own, kind or own, cast("Split", split), row.get("group") or name,
-            _mpp(row.get("mpp"), f"{index}, line {line}"), row.get("channel") or None,
+            read_mpp(row.get("mpp"), f"{index}, line {line}"), row.get("channel") or None,
         )  # fmt: skip
 
 
-def _stain_of(named: str, kind: str, default: Stain, where: str) -> Stain:
+def read_stain(named: str, kind: str, default: Stain, where: str) -> Stain:
+    """The stain of a row of an index: as named, else by the kind of image, else `default`."""
     for stain in STAINS:
         if named == stain or (not named and kind == stain):
             return stain
@@ -178,7 +192,8 @@ def _stain_of(named: str, kind: str, default: Stain, where: str) -> Stain:
     return _STAIN_OF_KIND.get(kind, default)
 
 
-def _mpp(text: str | None, where: str) -> float | None:
+def read_mpp(text: str | None, where: str) -> float | None:
+    """Microns per pixel of a row of an index, None where it says none."""
     if not text:
         return None
     try:

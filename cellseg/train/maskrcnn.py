@@ -150,9 +150,3 @@ def _as_resnet_trunk(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if first in place:
             renamed[f"{place[first]}.{rest}"] = value
     return renamed
-
-
-def half_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as they are stored: float16 on the CPU, counters as they are."""
-    kept = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    return {name: value.half() if value.is_floating_point() else value for name, value in kept.items()}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cellseg.errors import ModelError
 from cellseg.network_config import SegNetTrainSettings
 from cellseg.segment.segnet import build_segnet
 from cellseg.segment.tissue_architecture import UNLABELLED, TissueArchitecture
@@ -24,6 +25,7 @@ from cellseg.train.tissue_data import (
 
 AUXILIARY_WEIGHT = 0.4
 """Of the cross-entropy at each coarser resolution, beside that of the map itself."""
+_MAX_WEIGHT = 10.0
 
 
 class SupervisedSegNet(nn.Module):
@@ -72,8 +74,8 @@ class SegNetTask:
         self.draws = sampling_weights(images, n_classes)
         self.class_weights = torch.ones(n_classes)
         if settings.class_balance == "median_frequency":
-            # of what is drawn, not of what there is: rare classes are drawn more often already
-            self.class_weights = torch.from_numpy(median_frequency_weights(counts)).clamp(max=10)
+            # a class of few pixels in all must not outweigh what the others teach
+            self.class_weights = torch.from_numpy(median_frequency_weights(counts)).clamp(max=_MAX_WEIGHT)
 
     def sample(self, seed: int, step: int, index: int) -> TissueCrop:
         """A crop."""
@@ -144,6 +146,31 @@ class SegNetTask:
             out |= {f"level{number}_dice_{name}": value for name, value in dice.items()}
             means.append(float(np.nanmean(list(dice.values()))))
         return out | {"score": float(np.mean(means))}
+
+
+def start_from_segnet(
+    model: nn.Module, classes: Sequence[str], tensors: Mapping[str, Tensor], old_classes: Sequence[str], where: str
+) -> None:
+    """Fill the network of `model` with a SegNet's weights, whose classes may be others.
+
+    Each class starts as the old one of its name, or else as the mean of all old ones. The classifiers that only
+    training uses start anew.
+
+    Raises
+    ------
+    ModelError
+        If the weights are of another architecture.
+    """
+    rows = [[old_classes.index(n)] if n in old_classes else list(range(len(old_classes))) for n in classes]
+    fitted = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    for name in [name for name in fitted if name.startswith("classifier.")]:
+        fitted[name] = torch.stack([fitted[name][own].mean(0) for own in rows])
+    network: nn.Module = model.get_submodule("network")
+    try:
+        network.load_state_dict(fitted)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{where}: its weights are of another network ({reason}); train from other ones") from error
 
 
 def _thinned(targets: Tensor, height: int) -> Tensor:

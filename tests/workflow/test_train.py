@@ -1,4 +1,4 @@
-"""The rule that trains on a lab's own images, run by the real snakemake; no part of `all`."""
+"""The rules that train on a lab's own images, run by the real snakemake; no part of `all`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from training import QUICK, SMALL, write_pair
+from training import QUICK, QUICK_TISSUE, SMALL, write_masked, write_pair
 from workflow.project import Project
 
 from cellseg.io.weights import read_weights
@@ -36,3 +36,21 @@ def test_train_rule_writes_weights_of_the_projects_images(tmp_path: Path) -> Non
         "weights.safetensors", "weights.log.csv", "weights.curves.png",
     }  # fmt: skip
     assert not project.planned("train_maskrcnn", *options)
+
+
+def test_train_rule_of_tissues(tmp_path: Path) -> None:
+    project = Project(tmp_path / "my project")
+    project.image("one")
+    project.sheet({"one": "test"})
+    for seed in range(3):
+        write_masked(project.folder / "my fields", f"image{seed}", seed=seed)
+    tiny = QUICK_TISSUE.model_dump(mode="json") | {"steps": 2, "fine_tune": {}}
+    train = {"data": ["my fields"], "tissue_classes": ["pink one", "purple"], "tissue_mpp": 1.5, "segnet": tiny}
+    options = project.settings(json.dumps({"train": train}))
+    assert "train_segnet" not in project.planned(*options)
+    done = project.snakemake("train_segnet", *options)
+    log = project.folder / "results" / "logs" / "train" / "segnet.log"
+    assert done.returncode == 0, done.stdout + (log.read_text() if log.exists() else "")
+    weights = read_weights(project.folder / "results" / "train" / "segnet" / "weights.safetensors")
+    assert weights.metadata["classes"] == ["pink one", "purple"]
+    assert weights.metadata["architecture"]["mpp"] == 1.5

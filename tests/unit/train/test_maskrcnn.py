@@ -12,11 +12,12 @@ from torchvision.models import resnet50
 from training import PLAIN, QUICK, SMALL, disc_image
 
 from cellseg.errors import ModelError
+from cellseg.io.weights import half_tensors
 from cellseg.network_config import MaskRcnnTrainSettings
 from cellseg.segment.architecture import Architecture
 from cellseg.segment.maskrcnn import build_maskrcnn
 from cellseg.train.loop import Crew, train_network
-from cellseg.train.maskrcnn import MaskRcnnTask, half_tensors, start_from_imagenet, start_from_weights
+from cellseg.train.maskrcnn import MaskRcnnTask, start_from_imagenet, start_from_weights
 from cellseg.train.validate import validate_detector
 
 CPU = Crew(torch.device("cpu"))

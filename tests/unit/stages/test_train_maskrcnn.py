@@ -11,11 +11,11 @@ import torch
 from training import QUICK, SMALL, write_pair
 
 from cellseg.errors import CellsegError, ConfigError, ModelError
-from cellseg.io.weights import read_weights, write_weights
+from cellseg.io.weights import half_tensors, read_weights, write_weights
 from cellseg.segment.architecture import parse_architecture
 from cellseg.segment.maskrcnn import build_maskrcnn
-from cellseg.stages.train import FORMAT, TrainingFiles, TrainRequest, export_checkpoint, train_maskrcnn, with_steps
-from cellseg.train.maskrcnn import half_tensors
+from cellseg.stages.train_maskrcnn import FORMAT, TrainRequest, train_maskrcnn
+from cellseg.stages.training_run import TrainingFiles, export_checkpoint
 
 ARCHITECTURE = SMALL.model_dump(mode="json", include={"pyramid_channels", "box_units", "mask_channels", "mask_layers"})
 
@@ -145,7 +145,7 @@ def test_fine_tuning_to_other_classes(data: Path, tmp_path: Path) -> None:
 
 
 def test_with_steps_wins_over_both_defaults() -> None:
-    settings = with_steps(type(QUICK)(), 30)
+    settings = type(QUICK)().with_steps(30)
     assert (settings.steps, settings.for_fine_tuning().steps) == (30, 30)
     assert settings.for_fine_tuning().learning_rate == 2e-4
 
