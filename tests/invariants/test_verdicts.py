@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from asserts import assert_partition
-from cell_tables import measured, recipe, write_measured
+from cell_tables import mapped, measured, recipe, write_measured
 
 from cellseg.classify.reference import fit_healthy
 from cellseg.classify.verdict import judge_cells
@@ -101,6 +103,46 @@ def test_a_reason_for_every_verdict_but_healthy(healthy, cells):
     for status, n_reasons, reasons in zip(verdicts["status"], verdicts["n_reasons"], verdicts["reasons"], strict=True):
         assert (reasons == "") == (status == "healthy")
         assert n_reasons == (0 if reasons == "" else reasons.count("; ") + 1)
+
+
+def test_a_map_changes_no_verdict_where_nothing_looks_at_it(tmp_path, healthy, cells):
+    rng = np.random.default_rng(5)
+    folders = []
+    for name in ("plain", "mapped"):
+        folder = tmp_path / name
+        paths = []
+        for part, table in (("healthy", healthy), ("cells", cells)):
+            tissues = rng.choice(["stroma", "gland", ""], table.num_rows).tolist()
+            paths.append(
+                write_measured(folder / f"{part}.parquet", mapped(table, tissues) if name == "mapped" else table)
+            )
+        fit_reference(paths[:1], folder / "r.json", stain="he", settings=SETTINGS)
+        verdicts = folder / "v.parquet"
+        classify_cells(paths[1], verdicts, reference=folder / "r.json", recipe=recipe(), settings=SETTINGS)
+        write_tables(paths[1], verdicts, folder / "out")
+        folders.append(folder)
+    plain, with_map = folders
+    for file in ("r.json", "v.parquet"):
+        assert (plain / file).read_bytes() == (with_map / file).read_bytes(), file
+    ours, theirs = (assert_partition(folder / "out") for folder in folders)
+    assert [name for name in theirs.columns if name not in ours.columns] == [
+        "signed_distance_stroma_um", "signed_distance_gland_um",
+    ]  # fmt: skip
+    others = [name for name in ours.columns if name != "tissue"]
+    assert ours[others].equals(theirs[others])
+    assert ours["tissue"].isna().all() and theirs["tissue"].notna().any()
+
+
+def test_a_reference_of_one_tissue_for_all_is_the_reference_of_all(healthy, cells):
+    """Cells that all lie in one tissue have one fit, however it is asked for: the same verdicts, in other words."""
+    plain = fit(healthy)
+    both = dataclasses.replace(plain, tissues={"gland": plain})
+    everywhere = mapped(cells, ["gland"] * cells.num_rows)
+    ours, theirs = judge(everywhere, plain).to_pydict(), judge(everywhere, both).to_pydict()
+    assert [text.replace("healthy gland", "healthy").replace(" of healthy", "") for text in theirs["reasons"]] == ours[
+        "reasons"
+    ]
+    assert all(str(ours[name]) == str(theirs[name]) for name in ("status", "abnormal_score", "n_reasons"))
 
 
 def test_row_groups_give_the_same_tables_and_more_cells_than_16_bit_holds(tmp_path):
