@@ -115,16 +115,22 @@ class TissueNetwork:
         x = functional.pad(x, (0, -width % GRID_PX, 0, -height % GRID_PX))
         x = x.to(self.precision, memory_format=torch.channels_last)
         places: list[Tensor] = []
+        # layer by layer, so that no more than what one reads and writes is held
         for block in self._encoder:
-            x, where = self._pool(block(x))
+            for layer in block:
+                x = layer(x)
+            x, where = self._pool(x)
             places.append(where)
+        del where
         for block in self._decoder:
-            x = block(self._unpool(x, places.pop()))
+            x = self._unpool(x, places.pop())
+            for layer in block:
+                x = layer(x)
         scores = self._classifier(x[:, :, core.y0 : core.y1, core.x0 : core.x1])
         found = torch.softmax(scores[0].float(), dim=0)
         return np.asarray(found.contiguous().cpu().numpy(), np.float32)
 
-    def _prepare(self, block: nn.Module) -> nn.Module:
+    def _prepare(self, block: nn.Module) -> nn.Sequential:
         """A block with its normalisations folded into its convolutions, ready to compute on the device."""
         layers: list[nn.Module] = []
         for layer in block.children():
@@ -133,7 +139,7 @@ class TissueNetwork:
             else:
                 layers.append(layer)
         ready = nn.Sequential(*layers).to(self.device, self.precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return fuse_activations(ready) if self.device.type == "cpu" else ready
+        return fuse_activations(ready) if self.device.type == "cpu" else ready  # type: ignore[return-value]
 
 
 def load_tissue_network(weights: Weights, *, level: int = 0, device: str = "auto") -> TissueNetwork:
