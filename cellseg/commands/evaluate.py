@@ -1,4 +1,4 @@
-"""How right a result is, against truth: `cellseg evaluate labels`, `points`, `verdict`. Floor 7."""
+"""How right a result is, against truth: `cellseg evaluate labels`, `points`, `semantic`, `verdict`. Floor 7."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from cellseg.stages.evaluate import Row
     from cellseg.stages.pairs import Pair
 
-app = typer.Typer(no_args_is_help=True, help="Compare results with truth: label images, points, verdicts.")
+app = typer.Typer(
+    no_args_is_help=True, help="Compare results with truth: label images, points, maps of tissue, verdicts."
+)
 
 Prediction = Annotated[
     Path | None, typer.Argument(metavar="[PREDICTION", help="Label image, or a folder of them, or a results folder.")
@@ -31,14 +33,18 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the bootstrap."
 
 
 def _pairs(
-    prediction: Path | None, truth: Path | None, table: Path | None, suffixes: tuple[str, ...] | None = None
+    prediction: Path | None,
+    truth: Path | None,
+    table: Path | None,
+    suffixes: tuple[str, ...] = (".tif", ".tiff", ".png"),
+    inner: str = "segment/labels.ome.tif",
 ) -> tuple[Pair, ...]:
     from cellseg.stages.pairs import find_pairs, read_pairs
 
     if table is not None and prediction is None:
         return read_pairs(table)
     if table is None and prediction is not None and truth is not None:
-        return find_pairs(prediction, truth, suffixes=suffixes) if suffixes else find_pairs(prediction, truth)
+        return find_pairs(prediction, truth, suffixes=suffixes, inner=inner)
     raise ConfigError("give PREDICTION and TRUTH (two files or two folders), or --pairs with a CSV")
 
 
@@ -90,6 +96,62 @@ def points(
     with show_progress("evaluate") as progress:
         rows = evaluate_points(chosen, n_draws=draws, seed=seed, progress=progress)
     _show(rows, json)
+
+
+@app.command()
+def semantic(
+    prediction: Annotated[
+        Path | None, typer.Argument(metavar="[PREDICTION", help="Map of tissue, a folder of them, or a results folder.")
+    ] = None,
+    truth: Annotated[Path | None, typer.Argument(metavar="TRUTH]", help="Map or mask of truth, or a folder.")] = None,
+    pairs: PairsOption = None,
+    classes: Annotated[
+        str,
+        typer.Option("--classes", help="Names of the values 0, 1, ... of truth, by commas; default: as in the map."),
+    ] = "",
+    groups: Annotated[
+        list[str] | None,
+        typer.Option("--groups", help="Score groups too: 'stroma=stroma; gland=normal,polyp'; may be repeated."),
+    ] = None,
+    index: Annotated[
+        Path | None, typer.Option("--index", help="CSV with id and case: intervals are over cases, not images.")
+    ] = None,
+    no_class_is: Annotated[
+        str, typer.Option("--no-class-is", help="Class that pixels without one (glass) count as; default: wrong.")
+    ] = "",
+    tolerance_px: Annotated[
+        float | None, typer.Option("--tolerance-px", min=0, help="Of boundary F1; default: 0.75 % of the diagonal.")
+    ] = None,
+    json: JsonOption = None,
+    draws: DrawsOption = 1000,
+    seed: SeedOption = 0,
+) -> None:
+    """Confusion matrix, Dice, IoU, boundary F1 and pixel accuracy of maps, per class and per case, with intervals."""
+    from cellseg.stages.evaluate import write_rows
+    from cellseg.stages.evaluate_semantic import (
+        SemanticSettings,
+        evaluate_semantic,
+        format_semantic,
+        map_names,
+        parse_levels,
+        read_cases,
+    )
+
+    chosen = _pairs(prediction, truth, pairs, (".png", ".tif", ".tiff"), inner="tissue/tissue.ome.tif")
+    names = tuple(name.strip() for name in classes.split(",") if name.strip())
+    if not names:
+        names = map_names(chosen[0].prediction)
+    if not names or (no_class_is and no_class_is not in names):
+        raise ConfigError(
+            f"--classes: {', '.join(names) or 'the map names none'}; give the names of the values of truth"
+        )
+    settings = SemanticSettings(names, parse_levels(groups or [], names), no_class_is, tolerance_px)
+    cases = read_cases(index) if index is not None else None
+    with show_progress("evaluate") as progress:
+        result = evaluate_semantic(chosen, settings, cases=cases, n_draws=draws, seed=seed, progress=progress)
+    if json is not None:
+        write_rows(json, [*result.classes, *result.cases])
+    typer.echo(format_semantic(result, settings))
 
 
 @app.command()

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from cellseg.errors import ConfigError
 
+_NO_MAPS = (".probability.ome.tif", ".overlay.png")
+"""What lies beside a map of tissue."""
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -46,7 +49,11 @@ def read_pairs(table: Path) -> tuple[Pair, ...]:
 
 
 def find_pairs(
-    prediction: Path, truth: Path, *, suffixes: Sequence[str] = (".tif", ".tiff", ".png")
+    prediction: Path,
+    truth: Path,
+    *,
+    suffixes: Sequence[str] = (".tif", ".tiff", ".png"),
+    inner: str = "segment/labels.ome.tif",
 ) -> tuple[Pair, ...]:
     """The pair of two files, or the pairs of two folders by name; every truth must find its prediction.
 
@@ -59,6 +66,8 @@ def find_pairs(
         Two files or two folders.
     suffixes : sequence of str
         Of truth files: other files of the folder are left alone.
+    inner : str
+        The file that stands for a sample of a results folder.
 
     Raises
     ------
@@ -72,7 +81,7 @@ def find_pairs(
         return (Pair(prediction, truth),)
     if prediction.is_file() or truth.is_file():
         raise ConfigError(f"{prediction} and {truth}: one is a file, one a folder; give two files or two folders")
-    predicted, true = _label_files(prediction, (".tif", ".tiff", ".png")), _label_files(truth, suffixes)
+    predicted, true = _label_files(prediction, (".tif", ".tiff", ".png"), inner), _label_files(truth, suffixes, inner)
     missing = sorted(true.keys() - predicted.keys())
     if missing or not true:
         what = f"no prediction for {', '.join(missing[:5])} ({len(missing)} in all)" if missing else "no truth found"
@@ -80,11 +89,12 @@ def find_pairs(
     return tuple(Pair(predicted[name], true[name]) for name in sorted(true))
 
 
-def _label_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+def _label_files(folder: Path, suffixes: Sequence[str], inner: str) -> dict[str, Path]:
     samples = folder / "samples" if (folder / "samples").is_dir() else folder
-    if results := sorted(samples.glob("*/segment/labels.ome.tif")):
+    if results := sorted(samples.glob(f"*/{inner}")):
         return {path.parent.parent.name: path for path in results}
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.is_file())
+    files = [path for path in files if not path.name.endswith(_NO_MAPS)]
     marked = [path for path in files if _plain_name(path, keep_mark=True).endswith("_labels")]
     return {_plain_name(path): path for path in marked or files}
 
