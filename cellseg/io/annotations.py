@@ -82,13 +82,17 @@ def read_geojson(path: Path, height: int, width: int) -> Annotation:
                 "cells, or leave it out"
             )
         where = f"{path}: feature {number}"
-        objects.append((_class_name(feature), _fill(kinds[geometry["type"]], height, width, where)))
+        objects.append((class_name(feature), _fill(kinds[geometry["type"]], height, width, where)))
     return _draw(objects, height, width)
 
 
-def _class_name(feature: Mapping[str, Any]) -> str:
+def class_name(feature: Mapping[str, Any]) -> str:
+    """The name of a GeoJSON feature's class, QuPath's derived classes joined as it shows them; "" where it has none."""
     named = (feature.get("properties") or {}).get("classification") or {}
-    return str(named.get("name", "") if isinstance(named, dict) else named)
+    if isinstance(named, dict):
+        parts = named.get("names")
+        return ": ".join(map(str, parts)) if isinstance(parts, list) else str(named.get("name") or "")
+    return str(named)
 
 
 def read_coco(path: Path) -> tuple[CocoImage, ...]:
