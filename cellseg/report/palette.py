@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import matplotlib
+import matplotlib.colors
 from PIL import ImageFont
 
 from cellseg.types import Status
@@ -28,6 +29,20 @@ STATUS_RGB_ON_DARK: dict[Status, RGB] = STATUS_RGB | {"healthy": (86, 180, 233),
 """The same with lighter blue and vermilion, for fluorescence."""
 DRAW_ORDER: tuple[Status, ...] = ("excluded", "healthy", "uncertain", "abnormal")
 """What is drawn later lies on top."""
+
+TISSUE_RGB: tuple[RGB, ...] = (
+    (170, 170, 170), (0, 158, 115), (86, 180, 233), (240, 228, 66), (230, 159, 0), (204, 121, 167), (213, 43, 0),
+    (0, 90, 181), (136, 34, 85), (153, 153, 51), (68, 170, 153), (51, 34, 136),
+)  # fmt: skip
+"""Of tissues by number, after Okabe & Ito 2008 and Tol 2021 (SRON); the first, mostly background, is gray."""
+
+
+def tissue_colours(n: int) -> tuple[RGB, ...]:
+    """A colour for each of `n` tissues; from the thirteenth on they are spread over hues, and less far apart."""
+    more = [matplotlib.colors.hsv_to_rgb((0.618 * k % 1, 0.55, 0.75)) for k in range(max(n - len(TISSUE_RGB), 0))]
+    rest = tuple((round(r * 255), round(g * 255), round(b * 255)) for r, g, b in more)
+    return (TISSUE_RGB + rest)[:n]
+
 
 INK: RGB = (34, 34, 34)
 FAINT: RGB = (110, 110, 110)

@@ -11,7 +11,6 @@ from PIL import Image, ImageDraw
 
 from cellseg.report.cells import Picture
 from cellseg.report.palette import FAINT, INK, PAPER, RGB, typeface
-from cellseg.types import Status
 
 _BAR_SHARE = 0.22
 _ROUND = (1.0, 2.0, 5.0)
@@ -82,19 +81,18 @@ def compose_sheet(
     *,
     title: str,
     subtitle: str,
-    counts: Mapping[Status, int],
-    palette: Mapping[Status, RGB],
+    legend: Mapping[str, RGB],
 ) -> Picture:
-    """One picture with a title, the panels side by side with their scale bars, and the legend with the counts."""
+    """One picture with a title, the panels side by side with their scale bars, and a legend of words and colours."""
     size = _font_px(sum(panel.picture.shape[1] for panel in panels))
     gap = size
     inner_w = max(sum(panel.picture.shape[1] for panel in panels) + gap * (len(panels) - 1), _MIN_WIDTH_PX)
     panel_h = max(panel.picture.shape[0] for panel in panels)
     caption_h = round(1.8 * size) if any(panel.caption for panel in panels) else 0
-    legend = _legend_lines(counts, inner_w, size)
+    lines = _legend_lines(legend, inner_w, size)
     header_lines = _header(title, subtitle, inner_w, size)
     header_h = round(1.5 * size * len(header_lines)) + gap // 2
-    legend_h = round(1.7 * size) * len(legend)
+    legend_h = round(1.7 * size) * len(lines)
     sheet = Image.new("RGB", (inner_w + 2 * gap, header_h + panel_h + caption_h + legend_h + 3 * gap), PAPER)
     draw = ImageDraw.Draw(sheet)
     _draw_header(draw, header_lines, gap, inner_w, size)
@@ -104,7 +102,7 @@ def compose_sheet(
         if panel.caption:
             draw.text((x, top + panel.picture.shape[0] + size // 2), panel.caption, font=typeface(size), fill=FAINT)
         x += panel.picture.shape[1] + gap
-    _draw_legend(draw, legend, gap, top + panel_h + caption_h + gap, size, palette)
+    _draw_legend(draw, lines, gap, top + panel_h + caption_h + gap, size)
     return np.asarray(sheet)
 
 
@@ -135,29 +133,27 @@ def _draw_header(draw: ImageDraw.ImageDraw, lines: list[tuple[str, str]], gap: i
         draw.text(at, right, font=typeface(size), fill=FAINT, anchor=anchor)
 
 
-def _legend_lines(counts: Mapping[Status, int], width: int, size: int) -> list[list[tuple[Status, str, int]]]:
-    """The legend's entries (status, words, width in px) broken into lines that fit."""
-    lines: list[list[tuple[Status, str, int]]] = [[]]
+def _legend_lines(legend: Mapping[str, RGB], width: int, size: int) -> list[list[tuple[RGB, str, int]]]:
+    """The legend's entries (colour, words, width in px) broken into lines that fit."""
+    lines: list[list[tuple[RGB, str, int]]] = [[]]
     used = 0
-    for status, count in counts.items():
-        words = f"{status} {count:,}"
+    for words, colour in legend.items():
         entry_px = int(typeface(size).getlength(words)) + round(3.2 * size)
         if lines[-1] and used + entry_px > width:
             lines.append([])
             used = 0
-        lines[-1].append((status, words, entry_px))
+        lines[-1].append((colour, words, entry_px))
         used += entry_px
     return lines
 
 
 def _draw_legend(
-    draw: ImageDraw.ImageDraw, lines: list[list[tuple[Status, str, int]]], gap: int, top: int, size: int,
-    palette: Mapping[Status, RGB],
-) -> None:  # fmt: skip
+    draw: ImageDraw.ImageDraw, lines: list[list[tuple[RGB, str, int]]], gap: int, top: int, size: int
+) -> None:
     for number, line in enumerate(lines):
         x, y = gap, top + round(1.7 * size) * number
-        for status, words, entry_px in line:
-            draw.rounded_rectangle((x, y, x + size, y + size), max(size // 6, 2), fill=palette[status], outline=INK)
+        for colour, words, entry_px in line:
+            draw.rounded_rectangle((x, y, x + size, y + size), max(size // 6, 2), fill=colour, outline=INK)
             draw.text((x + round(1.5 * size), y + size // 2), words, font=typeface(size), fill=INK, anchor="lm")
             x += entry_px
 

@@ -71,8 +71,8 @@ def columns_markdown() -> str:
     ]
     summary = f"## summary.csv\n\nOne row a sample that did not fail.\n\n{_markdown_table(SUMMARY_COLUMNS)}"
     tissue = (
-        "## summary_tissue.csv\n\nOne row a sample and class of its tissue map, and one for the cells that lie in none, if "
-        f"there are any; a header only without tissue maps.\n\n{_markdown_table(TISSUE_SUMMARY_COLUMNS)}"
+        "## summary_tissue.csv\n\nOne row a sample and class of its map, and one for the cells that lie in none, "
+        f"if there are any; a header only without tissue maps.\n\n{_markdown_table(TISSUE_SUMMARY_COLUMNS)}"
     )
     ledger = f"## slides.tsv\n\nOne row a sample, whatever became of it.\n\n{_markdown_table(LEDGER_COLUMNS)}"
     return "\n".join([_CELLS, *families, summary, tissue, ledger])

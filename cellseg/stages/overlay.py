@@ -101,10 +101,9 @@ def draw_overlay(
         large = max(slide.height, slide.width) > settings.overlay_max_px
         view = _View(slide, label_image, recipe, table, str(labels))
         panels = view.reduced(settings.overlay_max_px) if large else [view.whole()]
-    sheet = compose_sheet(
-        panels, title=table.sample or image.stem, subtitle=_subtitle(recipe), counts=table.counts, palette=view.palette
-    )
-    _write_bytes(out / "overlay.png", _encode_png(sheet))
+    legend = {f"{status} {count:,}": view.palette[status] for status, count in table.counts.items()}
+    sheet = compose_sheet(panels, title=table.sample or image.stem, subtitle=describe_slide(recipe), legend=legend)
+    _write_bytes(out / "overlay.png", encode_png(sheet))
     _write_bytes(out / "features.png", _plot(cells, table, settings, reference, title=table.sample or image.stem))
 
 
@@ -225,7 +224,8 @@ def _span(part: slice, n_out: int, n_in: int) -> tuple[int, int]:
     return start, max(-(-part.stop * n_in // n_out), start + 1)
 
 
-def _subtitle(recipe: Recipe) -> str:
+def describe_slide(recipe: Recipe) -> str:
+    """Stain, size and pixel size, for under a title."""
     size = f"{recipe.width_px:,} × {recipe.height_px:,} px"
     return f"{recipe.stain}  ·  {size}  ·  {recipe.mpp:.4g} µm/px"
 
@@ -261,7 +261,8 @@ def _plot(cells: Path, table: _Cells, settings: ReportSettings, reference: Path 
     return plot_features(features, np.array(DRAW_ORDER, object)[table.status], title=title)
 
 
-def _encode_png(picture: Picture) -> bytes:
+def encode_png(picture: Picture) -> bytes:
+    """The picture as a PNG file."""
     _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     return bytes(data.tobytes())
 

@@ -106,10 +106,9 @@ def _longest_run(row):
 
 
 class TestSheet:
-    counts = dict.fromkeys(STATUSES, 12_345)
-
     def sheet(self, *panels, title="sample"):
-        return compose_sheet(panels, title=title, subtitle="he", counts=self.counts, palette=STATUS_RGB)
+        legend = {f"{status} 12,345": STATUS_RGB[status] for status in STATUSES}
+        return compose_sheet(panels, title=title, subtitle="he", legend=legend)
 
     def test_the_picture_is_inside_untouched_but_for_its_bar(self):
         picture = np.random.default_rng(0).integers(0, 255, (400, 500, 3), np.uint8)
