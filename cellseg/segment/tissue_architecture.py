@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from cellseg.errors import ModelError
 
@@ -31,9 +39,22 @@ class TissueArchitecture(BaseModel):
     """names of the classes 0, 1, ... of the map."""
     levels: tuple[dict[str, tuple[str, ...]], ...] = ()
     """groups of classes by name, coarsest level first; each level holds every class once and parts the groups of the
-    one before. A pixel takes the likeliest group of the first level, within it that of the second, and so on."""
+    one before. A pixel takes the likeliest group of the first level, within it that of the second, and so on. Groups
+    stand in the order of their first classes, whatever order they were given in: JSON keeps none."""
     mpp: float | None = Field(default=None, gt=0, le=1000)
     """um per pixel that the network works at; null: unknown, images are looked at as they are."""
+
+    @field_validator("levels")
+    @classmethod
+    def _in_order(
+        cls, levels: tuple[dict[str, tuple[str, ...]], ...], info: ValidationInfo
+    ) -> tuple[dict[str, tuple[str, ...]], ...]:
+        place = {name: number for number, name in enumerate(info.data.get("classes", ()))}
+
+        def first(group: tuple[str, tuple[str, ...]]) -> int:
+            return min((place.get(name, len(place)) for name in group[1]), default=len(place))
+
+        return tuple(dict(sorted(level.items(), key=first)) for level in levels)
 
     @model_validator(mode="after")
     def _check(self) -> TissueArchitecture:

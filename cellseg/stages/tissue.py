@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -103,12 +104,14 @@ def map_tissue(
         If weights, level or pixel size cannot be used.
     """
     settings, files = settings or TissueSettings(), MapFiles(out)
-    with open_slide(image, max_decoded_mpx=max_decoded_mpx) as slide:
+    with open_slide(image, max_decoded_mpx=max_decoded_mpx) as slide, ExitStack() as stack:
         check_recipe(slide, recipe)
         if annotation is None:
             plan = _plan_network(slide, recipe, settings, _read_mask(tissue, recipe), device)
         else:
-            plan = _plan_annotation(annotation, recipe, settings)
+            regions = _read_annotation(annotation, recipe, settings, max_decoded_mpx)
+            stack.callback(regions.close)
+            plan = _plan_annotation(regions, annotation.name, recipe, settings)
         _write(files, plan, workers, progress)
         areas = finish_map(files, slide, recipe)
     record = plan.record | {
@@ -126,7 +129,12 @@ def _read_mask(tissue: Path | None, recipe: Recipe) -> TissueMask:
 
 
 def fill_lumina(mask: TissueMask, mpp: float) -> TissueMask:
-    """The mask with pieces of glass of up to `MAX_LUMEN_MM2` filled: a gland's lumen is not beside the tissue."""
+    """The mask with pieces of glass of up to `MAX_LUMEN_MM2` filled: a gland's lumen is not beside the tissue.
+
+    Where there is no tissue at all, none is made.
+    """
+    if not mask.blocks.any():
+        return mask
     n, pieces, facts, _ = cv2.connectedComponentsWithStats((~mask.blocks).astype(np.uint8), connectivity=4)
     area_mm2 = facts[:, cv2.CC_STAT_AREA] * (mask.block_px * mpp) ** 2 / 1e6
     small = np.arange(n)[(area_mm2 <= MAX_LUMEN_MM2) & (np.arange(n) > 0)]
@@ -196,20 +204,23 @@ def _notes(metadata: dict[str, Any], recipe: Recipe, height: int, width: int, mp
     return notes
 
 
-def _plan_annotation(annotation: Path, recipe: Recipe, settings: TissueSettings) -> _Plan:
-    mpp = settings.annotation_mpp or recipe.mpp
-    scale = recipe.mpp / mpp
-    height, width = map_size(recipe, scale)
-    regions: Regions = read_annotation(
-        annotation, slide_px=(recipe.height_px, recipe.width_px), map_px=(height, width), scale=scale,
-        label_names=settings.label_names,
+def _read_annotation(annotation: Path, recipe: Recipe, settings: TissueSettings, max_decoded_mpx: float) -> Regions:
+    scale = recipe.mpp / (settings.annotation_mpp or recipe.mpp)
+    return read_annotation(
+        annotation, slide_px=(recipe.height_px, recipe.width_px), map_px=map_size(recipe, scale), scale=scale,
+        label_names=settings.label_names, max_decoded_mpx=max_decoded_mpx,
     )  # fmt: skip
+
+
+def _plan_annotation(regions: Regions, name: str, recipe: Recipe, settings: TissueSettings) -> _Plan:
+    mpp = settings.annotation_mpp or recipe.mpp
 
     def look(tile: Tile) -> Parts:
         return regions.read(tile.core), None
 
-    record = {"source": "annotation", "annotation": annotation.name, "level": 0, "notes": []}
-    return _Plan(TileGrid(height, width, settings.window_px), regions.names, mpp, scale, look, record)
+    grid = TileGrid(regions.height_px, regions.width_px, settings.window_px)
+    record = {"source": "annotation", "annotation": name, "level": 0, "notes": []}
+    return _Plan(grid, regions.names, mpp, recipe.mpp / mpp, look, record)
 
 
 def _on_grid(window: Window) -> Window:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import fields
 import numpy as np
 import pytest
 import torch
-from segnets import TISSUES, eager_segnet, eager_tissue_weights
+from segnets import TISSUES, eager_segnet, eager_tissue_weights, write_tissue_weights
 
 from cellseg.errors import ConfigError, ModelError
+from cellseg.io.weights import read_weights
 from cellseg.segment.segnet import SegNet
 from cellseg.segment.tissue import TissueNetwork, load_tissue_network
 from cellseg.segment.tissue_architecture import TissueArchitecture, context_px
@@ -115,6 +117,12 @@ def test_groups_are_those_of_the_classes_and_their_probability_is_the_sum(level:
     expected = probabilities(eager_segnet(), pixels)
     sums = np.stack([expected[[TISSUES.classes.index(n) for n in members]].sum(0) for members in groups.values()])
     assert np.abs(own / 255 - np.take_along_axis(sums, grouped[None].astype(int), 0)[0]).max() < 0.5 / 255 + 1e-3
+
+
+def test_groups_keep_the_order_of_their_classes_through_a_file(tmp_path: Path) -> None:
+    made = read_weights(Path(write_tissue_weights(tmp_path / "own.safetensors")))
+    assert load_tissue_network(made, level=1, device="cpu").names == ("stroma", "gland")
+    assert load_tissue_network(made, level=2, device="cpu").names == ("stroma", "benign", "carcinoma")
 
 
 def test_loading_from_weights() -> None:
