@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import tifffile
 from fields import he_field
+from segnets import TISSUES, write_tissue_weights
 
 from cellseg.config import Config
 from cellseg.errors import ConfigError, ImageError
 from cellseg.io.slide import open_slide
+from cellseg.network_config import TissueSettings
 from cellseg.stages.analyze import Acquisition, analyze_images
 from cellseg.stages.preprocess import check_recipe, preprocess_slide
 
@@ -48,3 +51,22 @@ def test_a_recipe_of_another_pixel_type_is_refused(image: Path, tmp_path: Path) 
     tifffile.imwrite(deep, tifffile.imread(image).astype("uint16") * 257, photometric="rgb")
     with open_slide(deep) as slide, pytest.raises(ImageError, match="uint16"):
         check_recipe(slide, recipe)
+
+
+def test_tissues_are_mapped_where_settings_ask_for_it(image: Path, tmp_path: Path) -> None:
+    weights = write_tissue_weights(tmp_path / "own.safetensors")
+    config = Config(tissue=TissueSettings(enabled=True, weights=weights))
+    steps: list[tuple[int, int]] = []
+    out = tmp_path / "out"
+    report = lambda done, total: steps.append((done, total))  # noqa: E731
+    assert analyze_images([image], out, acquisition=HE, config=config, progress=report) == []
+    assert steps[-1] == (7, 7)
+    folder = out / "samples" / "slide.v1"
+    cells = pq.read_table(folder / "cells.parquet")
+    assert set(cells["tissue"].to_pylist()) <= set(TISSUES.classes) and "signed_distance_polyp_um" in cells.column_names
+    assert len((out / "summary_tissue.csv").read_text().splitlines()) >= 1 + len(TISSUES.classes)
+    # weights that went away fail the image at this stage, and nothing of the old map passes for a new one
+    Path(weights).unlink()
+    (failed,) = analyze_images([image], out, acquisition=HE, config=config)
+    assert failed.stage == "tissue" and "own.safetensors" in failed.reason
+    assert not (folder / "tissue" / "tissue.ome.tif").exists() and not (folder / "cells.csv").exists()
