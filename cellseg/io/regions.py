@@ -17,6 +17,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from rasterio.features import rasterize
+from rasterio.transform import Affine
 
 from cellseg.errors import LabelError
 from cellseg.io.annotations import class_name, read_json
@@ -124,13 +125,13 @@ class DrawnRegions:
         cut, kept = _cut(shapes, block)
         if not cut.size:
             return np.full((block.height, block.width), NO_CLASS, np.uint8)
+        # a row and a column more than asked for: the library warns of pictures that begin at (0, 0)
         moved = shapely.transform(cut, lambda points: points - (block.x0, block.y0))
-        return np.asarray(
-            rasterize(
-                zip(moved, classes[kept].tolist(), strict=True),
-                out_shape=(block.height, block.width), fill=NO_CLASS, dtype="uint8",
-            ), np.uint8,
+        drawn = rasterize(
+            zip(moved, classes[kept].tolist(), strict=True), out_shape=(block.height + 1, block.width + 1),
+            fill=NO_CLASS, dtype="uint8", transform=Affine.translation(-1, -1),
         )  # fmt: skip
+        return np.asarray(drawn[1:, 1:], np.uint8)
 
     def _cut_strip(self, number: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """What of the polygons lies in a strip of the map: outlines of a million corners are cut small in two steps."""

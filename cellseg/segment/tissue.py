@@ -65,7 +65,7 @@ class TissueNetwork:
         self._turn = threading.Lock()
 
     def look(self, pixels: Image, core: Window | None = None) -> tuple[Image, Image]:
-        """Classes and probabilities of an image, or of its part `core`.
+        """Classes and probabilities of an image, or of its part `core`, which has `context_px` around it.
 
         Parameters
         ----------
@@ -84,8 +84,13 @@ class TissueNetwork:
         ModelError
             If the window does not fit into a GPU's memory.
         """
-        part = core or Window(0, pixels.shape[0], 0, pixels.shape[1])
-        found = self._on_gpu(pixels, part) if self.device.type == "cuda" else self._on_processor(pixels, part)
+        height, width = pixels.shape[:2]
+        part = core or Window(0, height, 0, width)
+        around = on_grid(part.grow(self.architecture.margin_px)).clip(
+            *(-(-n // GRID_PX) * GRID_PX for n in (height, width))
+        )
+        found = self._on_gpu(pixels, around) if self.device.type == "cuda" else self._on_processor(pixels, around)
+        found = self.architecture.smooth(found)[:, *part.inside(around)]
         classes = self.architecture.decide(found)
         if self.level:
             classes = self._group_of[classes]
@@ -140,6 +145,13 @@ class TissueNetwork:
                 layers.append(layer)
         ready = nn.Sequential(*layers).to(self.device, self.precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return fuse_activations(ready) if self.device.type == "cpu" else ready  # type: ignore[return-value]
+
+
+def on_grid(window: Window) -> Window:
+    """The window grown to the pooling grid."""
+    y0, x0 = (at // GRID_PX * GRID_PX for at in (window.y0, window.x0))
+    y1, x1 = (-(-at // GRID_PX) * GRID_PX for at in (window.y1, window.x1))
+    return Window(y0, y1, x0, x1)
 
 
 def load_tissue_network(weights: Weights, *, level: int = 0, device: str = "auto") -> TissueNetwork:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
@@ -26,6 +27,8 @@ GRID_PX = 2 ** len(BLOCKS)
 UNLABELLED = 255
 """Value of pixels of a class map of which nothing is known."""
 MAX_CLASSES = 250
+SHARE_PX = 8
+"""px; side of the blocks that shares are averaged over."""
 
 
 class TissueArchitecture(BaseModel):
@@ -43,6 +46,13 @@ class TissueArchitecture(BaseModel):
     stand in the order of their first classes, whatever order they were given in: JSON keeps none."""
     mpp: float | None = Field(default=None, gt=0, le=1000)
     """um per pixel that the network works at; null: unknown, images are looked at as they are."""
+    smooth_px: float = Field(default=0.0, ge=0, le=128)
+    """px; the classes within a group of the coarsest level are told apart by their shares in a neighbourhood of this
+    standard deviation, since a grade is no matter of one pixel; 0: pixel by pixel."""
+
+    balance: dict[str, Annotated[float, Field(gt=0)]] = Field(default={})
+    """factor on the probability of a class where those of its group are told apart, 1 for those not named: rare ones are
+    else hardly ever the likeliest; chosen on validation images."""
 
     @field_validator("levels")
     @classmethod
@@ -60,6 +70,8 @@ class TissueArchitecture(BaseModel):
     def _check(self) -> TissueArchitecture:
         if len(set(self.classes)) < len(self.classes):
             raise ValueError(f"classes {', '.join(self.classes)}: a name is there twice")
+        if unknown := self.balance.keys() - set(self.classes):
+            raise ValueError(f"balance: no class {sorted(unknown)[0]!r}")
         outer = [set(self.classes)]
         for level in self.levels:
             groups = [set(names) for names in level.values()]
@@ -83,6 +95,53 @@ class TissueArchitecture(BaseModel):
         grouped = [tuple(tuple(sorted(index[n] for n in names)) for names in level.values()) for level in self.levels]
         return (*grouped, tuple((number,) for number in range(len(self.classes))))
 
+    @cached_property
+    def _factors(self) -> NDArray[np.float32]:
+        return np.array([self.balance.get(name, 1.0) for name in self.classes], np.float32)[:, None, None]
+
+    @property
+    def margin_px(self) -> int:
+        """How far around a pixel shares are averaged, px, grown to a multiple of `GRID_PX`."""
+        return int(-(-(3 * self.smooth_px + 2 * SHARE_PX) // GRID_PX) * GRID_PX) if self.smooth_px else 0
+
+    @property
+    def context_px(self) -> int:
+        """How far around a pixel an answer depends on what is seen, px, a multiple of `GRID_PX`."""
+        return context_px() + self.margin_px
+
+    def smooth(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities whose shares within each group of the coarsest level are those of the neighbourhood.
+
+        What a group has in a pixel stays as it is. Averages are taken over blocks of 8 px, which lie on one grid over
+        the slide, and drawn between their middles.
+
+        Parameters
+        ----------
+        probabilities : (K, H, W) ndarray of float32
+            Beginning on the grid of blocks; values nearer than `margin_px` to a border that is not the slide's are not final.
+        """
+        if not self.smooth_px:
+            return probabilities
+        if any(side % SHARE_PX for side in probabilities.shape[1:]):
+            height, width = probabilities.shape[1:]
+            whole_blocks = np.pad(probabilities, ((0, 0), (0, -height % SHARE_PX), (0, -width % SHARE_PX)), mode="edge")
+            return self.smooth(whole_blocks)[:, :height, :width]
+        out = probabilities.copy()
+        n, height, width = probabilities.shape
+        blocks = probabilities.reshape(n, height // SHARE_PX, SHARE_PX, width // SHARE_PX, SHARE_PX).mean((2, 4))
+        sigma = self.smooth_px / SHARE_PX
+        side = 2 * int(np.ceil(3 * sigma)) + 1
+        for group in self.members[0]:
+            if len(group) == 1:
+                continue
+            around = [cv2.GaussianBlur(blocks[own], (side, side), sigma) for own in group]
+            whole = np.maximum(np.sum(around, axis=0, dtype=np.float32), np.float32(1e-12))
+            there = probabilities[list(group)].sum(axis=0)
+            for own, average in zip(group, around, strict=True):
+                share = cv2.resize(average / whole, (width, height), interpolation=cv2.INTER_LINEAR)
+                out[own] = there * share
+        return out
+
     def decide(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
         """The class of each pixel: from the coarsest level to the finest, the likeliest group within the last one.
 
@@ -104,7 +163,8 @@ class TissueArchitecture(BaseModel):
             allowed = np.zeros(probabilities.shape, bool)
             for number, group in enumerate(groups):
                 allowed[list(group)] = best == number
-        last = probabilities if allowed is None else np.where(allowed, probabilities, np.float32(-1))
+        weighed = probabilities * self._factors if self.balance else probabilities
+        last = weighed if allowed is None else np.where(allowed, weighed, np.float32(-1))
         return np.asarray(last.argmax(axis=0), np.uint8).reshape(shape)
 
 

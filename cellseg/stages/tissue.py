@@ -22,7 +22,6 @@ from cellseg.network_config import TissueSettings
 from cellseg.preprocess.recipe import Recipe
 from cellseg.preprocess.tissue_mask import TissueMask, whole_slide
 from cellseg.segment.scale import GRID_PX, View, network_pixels
-from cellseg.segment.tissue_architecture import context_px
 from cellseg.stages.preprocess import check_recipe, read_tissue
 from cellseg.stages.results import MapFiles
 from cellseg.stages.tissue_report import finish_map
@@ -149,7 +148,7 @@ def map_size(recipe: Recipe, scale: float) -> tuple[int, int]:
 
 def _plan_network(slide: Slide, recipe: Recipe, settings: TissueSettings, mask: TissueMask, device: str) -> _Plan:
     from cellseg.io.weights import find_weights, read_weights
-    from cellseg.segment.tissue import FORMAT, load_tissue_network
+    from cellseg.segment.tissue import FORMAT, load_tissue_network, on_grid
 
     weights = read_weights(find_weights(settings.weights), expected_format=FORMAT)
     network = load_tissue_network(weights, level=settings.level, device=device)
@@ -174,7 +173,7 @@ def _plan_network(slide: Slide, recipe: Recipe, settings: TissueSettings, mask: 
         nothing = np.full((core.height, core.width), NO_CLASS, np.uint8)
         if not recipe.assessable or glass.all():
             return nothing, np.zeros_like(nothing)
-        seen = _on_grid(core.grow(context_px())).clip(*extent)
+        seen = on_grid(core.grow(network.architecture.context_px)).clip(*extent)
         inside = Window(core.y0 - seen.y0, core.y1 - seen.y0, core.x0 - seen.x0, core.x1 - seen.x0)
         classes, probability = network.look(_look_at(view, read, seen), inside)
         classes[glass], probability[glass] = NO_CLASS, 0
@@ -182,7 +181,7 @@ def _plan_network(slide: Slide, recipe: Recipe, settings: TissueSettings, mask: 
 
     record = {
         "source": "segnet", "level": settings.level, "weights": settings.weights, "weights_sha256": weights.sha256,
-        "window_px": settings.window_px, "context_px": context_px(), "device": str(network.device),
+        "window_px": settings.window_px, "context_px": network.architecture.context_px, "device": str(network.device),
         "precision": str(network.precision).removeprefix("torch."),
         "notes": _notes(weights.metadata, recipe, height, width, mpp),
     }  # fmt: skip
@@ -221,13 +220,6 @@ def _plan_annotation(regions: Regions, name: str, recipe: Recipe, settings: Tiss
     grid = TileGrid(regions.height_px, regions.width_px, settings.window_px)
     record = {"source": "annotation", "annotation": name, "level": 0, "notes": []}
     return _Plan(grid, regions.names, mpp, recipe.mpp / mpp, look, record)
-
-
-def _on_grid(window: Window) -> Window:
-    """The window grown to the pooling grid."""
-    y0, x0 = (at // GRID_PX * GRID_PX for at in (window.y0, window.x0))
-    y1, x1 = (-(-at // GRID_PX) * GRID_PX for at in (window.y1, window.x1))
-    return Window(y0, y1, x0, x1)
 
 
 def _mask_of_map(mask: TissueMask, window: Window, scale: float) -> NDArray[np.bool_]:

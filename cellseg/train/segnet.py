@@ -131,7 +131,8 @@ class SegNetTask:
             pixels = torch.from_numpy(image.pixels).permute(2, 0, 1)[None].float().to(device) / 255
             with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=computes_in_half(device)):
                 scores = model(pixels).float()
-            found = self.architecture.decide(torch.softmax(scores, 1)[0].cpu().numpy())
+            probabilities = torch.softmax(scores, 1)[0].cpu().numpy()
+            found = self.architecture.decide(self.architecture.smooth(probabilities))
             known = image.classes != UNLABELLED
             np.add.at(confusion, (image.classes[known], found[known]), 1)
         out: Figures = {}
