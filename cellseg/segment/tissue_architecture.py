@@ -51,8 +51,8 @@ class TissueArchitecture(BaseModel):
     standard deviation, since a grade is no matter of one pixel; 0: pixel by pixel."""
 
     balance: dict[str, Annotated[float, Field(gt=0)]] = Field(default={})
-    """factor on the probability of a class where those of its group are told apart, 1 for those not named: rare ones are
-    else hardly ever the likeliest; chosen on validation images."""
+    """factor on the probability of a class where those of its group are told apart, 1 for those not named: rare ones
+    are else hardly ever the likeliest; chosen on validation images."""
 
     @field_validator("levels")
     @classmethod
@@ -118,7 +118,8 @@ class TissueArchitecture(BaseModel):
         Parameters
         ----------
         probabilities : (K, H, W) ndarray of float32
-            Beginning on the grid of blocks; values nearer than `margin_px` to a border that is not the slide's are not final.
+            Beginning on the grid of blocks; nearer than `margin_px` to a border that is not the slide's, values are not
+            final.
         """
         if not self.smooth_px:
             return probabilities
