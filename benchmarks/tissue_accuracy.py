@@ -158,7 +158,9 @@ def fit_rule(data: Path, rows: Sequence[dict[str, str]], n_classes: int) -> Call
         gland, rest = counts[1:].sum(axis=0), counts[0]
         # everything from this bin on is gland
         inside, outside = gland[::-1].cumsum()[::-1], rest[::-1].cumsum()[::-1]
-        dice = 2 * inside / (inside + outside + gland.sum())
+        missed = gland.sum() - inside
+        kept = rest.sum() - outside
+        dice = inside / (inside + outside + gland.sum()) + kept / (kept + missed + rest.sum())
         at = int(dice.argmax())
         if best is None or dice[at] > best[0]:
             best = float(dice[at]), sigma, at, counts

@@ -1,4 +1,6 @@
-# Which tissue lies where: only where `tissue.enabled`, since nothing else asks for it.
+# Which tissue lies where: only where `tissue.enabled`, since nothing else asks for it. A map by the network also has
+# tissue.probability.ome.tif, which one that a person drew has not; so it is no declared output.
+# A map by the network has a tissue.probability.ome.tif beside it too, one that a person drew has none.
 rule tissue:
     input:
         image=image_if_there,
@@ -7,7 +9,6 @@ rule tissue:
         weights=tissue_weights_file,
         annotation=annotation_if_there,
     output:
-        # a map by the network also has tissue.probability.ome.tif, one that a person drew has none
         map=in_results("samples/{sample}/tissue/tissue.ome.tif"),
         overlay=in_results("samples/{sample}/tissue/tissue.overlay.png"),
         polygons=in_results("samples/{sample}/tissue/tissue.geojson"),

@@ -10,9 +10,11 @@ import pytest
 from contract.source import PACKAGE, REPOSITORY
 
 from cellseg.io.weights import SHIPPED, fill_network, read_weights, shipped_weights
-from cellseg.network_config import MaskRcnnSettings
+from cellseg.network_config import MaskRcnnSettings, TissueSettings
 from cellseg.segment.architecture import parse_architecture
 from cellseg.segment.maskrcnn import build_maskrcnn
+from cellseg.segment.segnet import SegNet
+from cellseg.segment.tissue_architecture import parse_tissue_architecture
 
 STORY = {"format", "architecture", "classes", "data", "licence", "split", "seed", "command", "metrics", "version"}
 SHIPPED_NAMES = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
@@ -21,6 +23,7 @@ each = pytest.mark.parametrize("name", SHIPPED_NAMES)
 
 def test_the_default_weights_are_there() -> None:
     assert shipped_weights(MaskRcnnSettings().weights).is_file()
+    assert shipped_weights(TissueSettings().weights).is_file()
 
 
 @each
@@ -28,7 +31,12 @@ def test_weights_are_small_and_fit_their_architecture(name: str) -> None:
     path = shipped_weights(name)
     assert path.stat().st_size < 40e6
     weights = read_weights(path)
-    fill_network(build_maskrcnn(parse_architecture(weights.metadata["architecture"], str(path))), weights)
+    found, where = weights.metadata["architecture"], str(path)
+    networks = {
+        "cellseg-maskrcnn-1": lambda: build_maskrcnn(parse_architecture(found, where)),
+        "cellseg-segnet-1": lambda: SegNet(parse_tissue_architecture(found, where)),
+    }
+    fill_network(networks[weights.metadata["format"]](), weights)
 
 
 @each
