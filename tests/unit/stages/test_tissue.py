@@ -109,6 +109,22 @@ def test_at_another_scale_every_pixel_of_the_slide_lies_in_the_map(
             map_tissue(slide[0], out, recipe=fine, settings=TissueSettings(weights=weights, mpp=mpp), device="cpu")
 
 
+def test_classes_told_apart_by_their_neighbourhood_are_the_same_for_any_windows(
+    slide: tuple[Path, Recipe], tmp_path: Path
+) -> None:
+    smooth = TISSUES.model_copy(update={"smooth_px": 12.0, "balance": {"polyp": 2.0}})
+    weights = write_tissue_weights(tmp_path / "own.safetensors", smooth)
+    found = []
+    for window_px in (96, 1024):
+        out = tmp_path / f"{window_px}.ome.tif"
+        settings = TissueSettings(weights=weights, window_px=window_px)
+        record = map_tissue(slide[0], out, recipe=slide[1], settings=settings, workers=2, device="cpu")
+        found.append(read(out))
+    assert record["context_px"] == smooth.context_px > TISSUES.context_px
+    assert (found[0] == found[1]).mean() > 0.9999
+    assert set(np.unique(found[0])) >= {0, 2}
+
+
 def test_levels_join_classes(slide: tuple[Path, Recipe], weights: str, tmp_path: Path) -> None:
     found = {}
     for level in (0, 1):
