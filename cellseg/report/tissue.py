@@ -12,6 +12,7 @@ from cellseg.report.palette import RGB
 
 TINT, FAINT_TINT = 0.38, 0.10
 """How much of a tissue's colour its pixels get; the first class, mostly background, gets the second."""
+_ROWS = 256
 
 
 def tint_tissues(picture: Picture, classes: NDArray[np.uint8], colours: Sequence[RGB], *, line_px: int = 2) -> Picture:
@@ -32,11 +33,14 @@ def tint_tissues(picture: Picture, classes: NDArray[np.uint8], colours: Sequence
     strength = np.zeros(256, np.float32)
     strength[: len(colours)] = TINT
     strength[0] = FAINT_TINT
-    own = strength[classes][:, :, None]
-    out = picture * (1 - own) + table[classes] * own
+    out = np.empty_like(picture)
+    for y in range(0, len(picture), _ROWS):
+        rows = slice(y, y + _ROWS)
+        own = strength[classes[rows]][:, :, None]
+        out[rows] = np.floor(picture[rows] * (1 - own) + table[classes[rows]] * own + np.float32(0.5))
     lines = _rims(classes, line_px) & (classes > 0) & (classes < len(colours))
     out[lines] = table[classes[lines]]
-    return np.floor(out + 0.5).astype(np.uint8)
+    return out
 
 
 def _rims(classes: NDArray[np.uint8], width_px: int) -> NDArray[np.bool_]:
