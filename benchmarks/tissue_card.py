@@ -5,7 +5,7 @@
 
 What stands between `<!-- NAME -->` and `<!-- end NAME -->` in the page is replaced: `weights`, `figures`, `confusion`,
 `failures`. Shown are the fields with the least Dice of gland, one a case, and those where most of the gland has a class
-of another group: truth outlined in green, what the network found in magenta.
+of another group, cut to the place with most errors: truth outlined in green, what the network found in magenta.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from model_card import GREEN, JPEG_QUALITY, MAGENTA, fill, plain
+from model_card import CROP_PX, GREEN, JPEG_QUALITY, MAGENTA, fill, plain
 from numpy.typing import NDArray
 
 from cellseg.io.class_map import open_class_map
@@ -128,7 +128,7 @@ def failures_text(cases: list[dict[str, Any]], architecture: TissueArchitecture,
                 continue
             seen.add(case["case"])
             name = f"failure_colon_{sort}_{len(seen)}.jpg"
-            picture = draw(Path(case["image"]), truth, found)
+            picture = draw(Path(case["image"]), truth, found, group)
             cv2.imwrite(str(folder / name), picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             likeliest = architecture.classes[int(np.bincount(found[found > 0], minlength=2).argmax())]
             lines.append(f"![Dice of gland {dice:.2f}, {wrong:.0%} of it in another group]({name})")
@@ -144,9 +144,19 @@ def read_map(path: Path) -> Map:
     return np.where(classes == 255, 0, classes).astype(np.uint8)
 
 
-def draw(image: Path, truth: Map, found: Map) -> Map:
-    """The field plain, and with both outlines of gland (BGR)."""
-    pixels = cv2.resize(cv2.imread(str(image), cv2.IMREAD_COLOR), None, fx=ZOOM, fy=ZOOM, interpolation=cv2.INTER_CUBIC)
+def draw(image: Path, truth: Map, found: Map, group: NDArray[np.int64]) -> Map:
+    """The part of a field with most pixels of a wrong group, plain and with both outlines of gland (BGR)."""
+    wrong = group[truth] != group[found]
+    corners = [
+        (y, x)
+        for y in range(0, max(truth.shape[0] - CROP_PX, 0) + 1, 16)
+        for x in range(0, max(truth.shape[1] - CROP_PX, 0) + 1, 16)
+    ]
+    y, x = max(corners, key=lambda at: int(wrong[at[0] : at[0] + CROP_PX, at[1] : at[1] + CROP_PX].sum()))
+    part = (slice(y, y + CROP_PX), slice(x, x + CROP_PX))
+    truth, found = truth[part], found[part]
+    pixels = cv2.imread(str(image), cv2.IMREAD_COLOR)[part]
+    pixels = cv2.resize(pixels, None, fx=ZOOM, fy=ZOOM, interpolation=cv2.INTER_CUBIC)
     outlined = pixels.copy()
     for classes, colour in ((truth, GREEN), (found, MAGENTA)):
         mask = np.repeat(np.repeat((classes > 0).astype(np.uint8), ZOOM, 0), ZOOM, 1)
