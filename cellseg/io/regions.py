@@ -32,6 +32,7 @@ _DETECTIONS = ("cell", "detection", "tile")
 _KINDS = ("Polygon", "MultiPolygon")
 _STRIP_PX = 1024
 _READ_PX = 2**24
+_DRAWING = threading.Lock()
 _SIZE_CURE = "expected the slide's size, or that of a reduced copy; export the labels of this slide"
 
 
@@ -127,10 +128,12 @@ class DrawnRegions:
             return np.full((block.height, block.width), NO_CLASS, np.uint8)
         # a row and a column more than asked for: the library warns of pictures that begin at (0, 0)
         moved = shapely.transform(cut, lambda points: points - (block.x0, block.y0))
-        drawn = rasterize(
-            zip(moved, classes[kept].tolist(), strict=True), out_shape=(block.height + 1, block.width + 1),
-            fill=NO_CLASS, dtype="uint8", transform=Affine.translation(-1, -1),
-        )  # fmt: skip
+        # one at a time: the library silences another warning in a way that threads undo for each other
+        with _DRAWING:
+            drawn = rasterize(
+                zip(moved, classes[kept].tolist(), strict=True), out_shape=(block.height + 1, block.width + 1),
+                fill=NO_CLASS, dtype="uint8", transform=Affine.translation(-1, -1),
+            )  # fmt: skip
         return np.asarray(drawn[1:, 1:], np.uint8)
 
     def _cut_strip(self, number: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:

@@ -1,6 +1,7 @@
 """Regions drawn by people as class maps: which pixel has which class, windows that agree, faults that are told."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -203,3 +204,11 @@ def test_a_map_of_ours_keeps_its_names(tmp_path):
     assert regions.names == ("a", "b")
     assert np.array_equal(whole(regions), classes)
     regions.close()
+
+
+def test_threads_draw_without_a_warning_and_alike(tmp_path):
+    path = save(tmp_path / "a.geojson", feature([box(0, 0, 600, 40)], "stroma"))
+    regions = read_annotation(path, slide_px=(40, 600))
+    windows = [Window(0, 40, x % 500, x % 500 + 90) for x in range(0, 60_000, 100)]
+    with ThreadPoolExecutor(4) as pool:
+        assert not any(drawn.any() for drawn in pool.map(regions.read, windows))
