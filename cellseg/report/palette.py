@@ -31,10 +31,11 @@ DRAW_ORDER: tuple[Status, ...] = ("excluded", "healthy", "uncertain", "abnormal"
 """What is drawn later lies on top."""
 
 TISSUE_RGB: tuple[RGB, ...] = (
-    (170, 170, 170), (0, 158, 115), (86, 180, 233), (240, 228, 66), (230, 159, 0), (204, 121, 167), (213, 43, 0),
-    (0, 90, 181), (136, 34, 85), (153, 153, 51), (68, 170, 153), (51, 34, 136),
+    (170, 170, 170), (0, 158, 115), (86, 180, 233), (240, 228, 66), (230, 159, 0), (0, 90, 181), (213, 43, 0),
+    (136, 34, 85), (153, 153, 51), (68, 170, 153), (51, 34, 136), (204, 121, 167),
 )  # fmt: skip
-"""Of tissues by number, after Okabe & Ito 2008 and Tol 2021 (SRON); the first, mostly background, is gray."""
+"""Of tissues by number, after Okabe & Ito 2008 and Tol 2021 (SRON); the first, mostly background, is gray, and those
+close to hematoxylin and eosin come last."""
 
 
 def tissue_colours(n: int) -> tuple[RGB, ...]:

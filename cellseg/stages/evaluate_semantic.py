@@ -49,6 +49,10 @@ class SemanticSettings:
         """The groups of every level, the classes themselves last."""
         return (*self.levels, {name: (name,) for name in self.classes})
 
+    def tolerance_of(self, height: int, width: int) -> float:
+        """Tolerance of boundary F1 on an image of this size, px."""
+        return default_tolerance_px(height, width) if self.tolerance_px is None else self.tolerance_px
+
 
 @dataclass(frozen=True)
 class SemanticResult:
@@ -159,7 +163,7 @@ def score_files(prediction: Path, truth: Path, settings: SemanticSettings) -> li
     """Scores of each level of one map, read strip by strip."""
     with _Plane(truth) as true, _Plane(prediction) as own:
         table = _numbers(own, true, settings)
-        tolerance = settings.tolerance_px or default_tolerance_px(true.height, true.width)
+        tolerance = settings.tolerance_of(true.height, true.width)
         margin = int(np.ceil(tolerance)) + 2
         parts = []
         for y in range(0, true.height, _STRIP_PX):
@@ -179,7 +183,7 @@ def score_arrays(
     core: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> list[SemanticScore]:
     """Scores of each level of one map in memory; both arrays hold numbers of `settings.classes`."""
-    tolerance = tolerance_px or settings.tolerance_px or default_tolerance_px(*truth.shape)
+    tolerance = settings.tolerance_of(*truth.shape) if tolerance_px is None else tolerance_px
     return [
         score_map(
             group_map(truth, settings.classes, groups), group_map(found, settings.classes, groups), len(groups),

@@ -128,3 +128,12 @@ def test_faults_say_what_to_do(folders: tuple[Path, Path], tmp_path: Path) -> No
     (tmp_path / "i.csv").write_text("name\nx\n")
     with pytest.raises(CellsegError, match="expected the columns id and case"):
         read_cases(tmp_path / "i.csv")
+
+
+def test_a_tolerance_of_zero_is_zero_and_not_the_usual_one(tmp_path: Path) -> None:
+    truth, found = half(0, 1, 400), np.roll(half(0, 1, 400), 2, axis=1)
+    found[:, :2] = 0
+    mask, own = write_mask(tmp_path / "t.png", truth), write_map(tmp_path / "f.ome.tif", found)
+    for tolerance_px, near in ((0.0, 0), (2.0, 30), (None, 30)):
+        score = score_files(own, mask, SemanticSettings(NAMES, tolerance_px=tolerance_px))[-1]
+        assert score.boundary[0].tolist() == [30, near, 30, near]
