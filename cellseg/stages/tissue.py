@@ -102,6 +102,8 @@ def map_tissue(
     ModelError, ConfigError
         If weights, level or pixel size cannot be used.
     """
+    if out.suffix != ".tif":
+        raise ConfigError(f"{out}: maps are written as OME-TIFF; choose a name such as {out.stem}.ome.tif")
     settings, files = settings or TissueSettings(), MapFiles(out)
     with open_slide(image, max_decoded_mpx=max_decoded_mpx) as slide, ExitStack() as stack:
         check_recipe(slide, recipe)

@@ -107,13 +107,15 @@ def _architecture(
 ) -> TissueArchitecture:
     given = settings.architecture | {"classes": images.classes, "mpp": images.mpp}
     if old is not None:
-        if foreign := settings.architecture.keys() - {"levels", "mpp"}:
+        if foreign := settings.architecture.keys() - {"levels", "mpp", "smooth_px", "balance"}:
             raise ConfigError(
                 f"architecture.{sorted(foreign)[0]}: it is that of {init}; leave the setting out, or train without "
                 "--init"
             )
-        levels = old.levels if images.classes == old.classes else ()
-        given = {"width": old.width, "levels": levels} | given
+        same = images.classes == old.classes
+        # with other classes these would make another sense, or none
+        kept = {"levels": old.levels, "smooth_px": old.smooth_px, "balance": old.balance} if same else {}
+        given = {"width": old.width} | kept | given
     return parse_tissue_architecture(given, "train.segnet.architecture")
 
 

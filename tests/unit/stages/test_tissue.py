@@ -220,6 +220,8 @@ def test_faults_leave_no_map(slide: tuple[Path, Recipe], weights: str, tmp_path:
     out = tmp_path / "t.ome.tif"
     with pytest.raises(ModelError, match=r"none\.safetensors"):
         map_tissue(slide[0], out, recipe=slide[1], settings=TissueSettings(weights="none.safetensors"))
+    with pytest.raises(ConfigError, match=r"t\.png: maps are written as OME-TIFF; choose a name such as t\.ome\.tif"):
+        map_tissue(slide[0], tmp_path / "t.png", recipe=slide[1], settings=TissueSettings(weights=weights))
     with pytest.raises(ConfigError, match=r"tissue\.level 7"):
         map_tissue(slide[0], out, recipe=slide[1], settings=TissueSettings(weights=weights, level=7))
     with pytest.raises(ImageError):

@@ -90,14 +90,17 @@ def test_a_run_that_was_broken_off_goes_on_to_the_same_weights(data: Path, tmp_p
 
 def test_fine_tuning_takes_classes_levels_and_scale_over(data: Path, tmp_path: Path) -> None:
     levels = [{"all": ["pink", "purple"]}]
-    settings = QUICK_TISSUE.model_copy(update={"architecture": {"width": 0.0625, "levels": levels}})
+    settings = QUICK_TISSUE.model_copy(
+        update={"architecture": {"width": 0.0625, "levels": levels, "smooth_px": 8.0, "balance": {"pink": 2.0}}}
+    )
     first = replace(request(data, tmp_path / "a.safetensors"), settings=settings, mpp=2.0)
     train_segnet(first)
     tuned = QUICK_TISSUE.model_copy(update={"architecture": {}, "fine_tune": {"steps": 1}})
     metadata = train_segnet(
         replace(first, out=tmp_path / "b.safetensors", settings=tuned, init=str(first.out), classes=(), mpp=None)
     )
-    assert metadata["architecture"]["levels"] == levels and metadata["architecture"]["mpp"] == 2.0
+    kept = metadata["architecture"]
+    assert (kept["levels"], kept["mpp"], kept["smooth_px"], kept["balance"]) == (levels, 2.0, 8.0, {"pink": 2.0})
     assert metadata["start"].startswith(str(first.out)) and metadata["last_step"] == 1
     with pytest.raises(ConfigError, match=r"architecture\.width: it is that of"):
         train_segnet(replace(first, out=tmp_path / "c.safetensors", init=str(first.out)))
