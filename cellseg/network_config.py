@@ -189,6 +189,8 @@ class SegNetTrainSettings(TunedSettings):
 
     batch: int = Field(default=16, ge=1, le=4096)
     """crops a step, over all GPUs together."""
+    trunk_rate: float = Field(default=1.0, ge=0, le=1)
+    """fraction of the rate that the encoder gets; 0 leaves it as it came."""
     crop_px: int = Field(default=224, ge=64, le=2048)
     """px of the network; side of the crops; a multiple of 32 wastes nothing."""
     val_share: float = Field(default=0.2, ge=0, lt=1)

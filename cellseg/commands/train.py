@@ -135,6 +135,7 @@ def segnet(
     with show_progress("train") as progress:
         metadata = train_segnet(request, progress=progress, report=_say)
     _show(out, metadata, "tissue.weights")
+    typer.echo(f"validation: {metadata['data']['cases']['validation']} cases, {metadata['split']}")
 
 
 def _names(text: str) -> tuple[str, ...]:

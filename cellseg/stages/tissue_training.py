@@ -152,13 +152,17 @@ def _check_cases(images: Sequence[Masked]) -> None:
 
 
 def split_cases(images: Sequence[Masked], *, val_share: float, seed: int) -> tuple[Masked, ...]:
-    """The images with a split each; where they have none, whole cases go to `val` by a hash of seed and case.
+    """The images with a split each: its own, that of its case, or else whole cases go to `val` by a hash.
+
+    The hash is of seed and case.
 
     Raises
     ------
     ConfigError
         If nothing would be left to learn from or to judge on.
     """
+    known = {image.case: image.split for image in images if image.split}
+    images = [replace(image, split=known.get(image.case, "")) for image in images]
     cases = sorted({i.case for i in images if not i.split}, key=lambda case: _hash(f"{seed}:{case}".encode()))
     given = any(image.split == "val" for image in images)
     n_val = max(1, round(val_share * len(cases))) if cases and val_share > 0 and not given else 0

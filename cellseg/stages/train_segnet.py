@@ -160,11 +160,7 @@ def _metadata(
             "cases": {part: len({image.group for image in own}) for part, own in parts.items()},
             "sha256": images.digest,
         },
-        "split": (
-            f"by case, as given; by whole cases where not given: share {settings.val_share:g}, seed {settings.seed}"
-            if images.is_honest
-            else "validated on the training images"
-        ),
+        "split": _split(images, settings),
         "start": origin,
         "licence": request.licence,
         "seed": settings.seed,
@@ -172,3 +168,13 @@ def _metadata(
         "command": request.command,
         "version": __version__,
     }
+
+
+def _split(images: TissueSet, settings: SegNetTrainSettings) -> str:
+    """How learning and judging were kept apart, in words."""
+    if not images.is_honest:
+        return "validated on the training images"
+    told = f"by case, as given; by whole cases where not given: share {settings.val_share:g}, seed {settings.seed}"
+    every = (*images.training, *images.validation)
+    alone = len({image.group for image in every}) == len(every)
+    return told + ("; every image is taken for a case of its own" if alone else "")

@@ -149,8 +149,8 @@ class _Run:
         self.task, self.settings, self.crew = task, settings, crew
         self.model = task.model.to(crew.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model)
-        trunk = [p for name, p in self.model.named_parameters() if ".trunk." in name]
-        others = [p for name, p in self.model.named_parameters() if ".trunk." not in name]
+        trunk = [p for name, p in self.model.named_parameters() if _reads_pixels(name)]
+        others = [p for name, p in self.model.named_parameters() if not _reads_pixels(name)]
         self.optimizer = torch.optim.AdamW(
             [{"params": others, "rate": 1.0}, {"params": trunk, "rate": settings.trunk_rate}],
             lr=settings.learning_rate, weight_decay=settings.weight_decay,
@@ -282,6 +282,11 @@ def _batches(task: Task, settings: LoopSettings, crew: Crew, first: int, loaders
         return [task.sample(settings.seed, step, index) for index in range(crew.rank, settings.batch, crew.size)]
 
     return map_tiles(draw, range(first, settings.steps), workers=loaders)
+
+
+def _reads_pixels(name: str) -> bool:
+    """Whether a weight is of the layers that turn pixels into features, which `trunk_rate` is about."""
+    return ".trunk." in name or ".encoder." in name
 
 
 def _share_gradients(model: nn.Module, crew: Crew) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cellseg.errors import ModelError
+from cellseg.errors import LabelError, ModelError
 from cellseg.network_config import SegNetTrainSettings
 from cellseg.segment.segnet import build_segnet
 from cellseg.segment.tissue_architecture import UNLABELLED, TissueArchitecture
@@ -56,7 +56,7 @@ class SegNetTask:
     Raises
     ------
     LabelError
-        If no training image has a pixel with a class.
+        If no training image, or no validation image, has a pixel with a class.
     """
 
     def __init__(
@@ -71,6 +71,8 @@ class SegNetTask:
         self.architecture, self.images, self.validation, self.settings = architecture, images, validation, settings
         n_classes = len(architecture.classes)
         counts = pixel_counts(images, n_classes)
+        if not pixel_counts(validation, n_classes).any():
+            raise LabelError(f"{len(validation)} validation images: no pixel has a class; look at the labels")
         self.draws = sampling_weights(images, n_classes)
         self.class_weights = torch.ones(n_classes)
         if settings.class_balance == "median_frequency":
@@ -111,12 +113,14 @@ class SegNetTask:
         return out
 
     def _entropy(self, log_p: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
-        if self.settings.focal_gamma == 0:
-            return functional.nll_loss(log_p, targets, weight=weights, ignore_index=-100)
         known = targets != -100
-        own = log_p.gather(1, torch.where(known, targets, 0)[:, None])[:, 0]
         weight = known.float() if weights is None else weights[torch.where(known, targets, 0)] * known
-        return -((1 - own.exp()) ** self.settings.focal_gamma * own * weight).sum() / weight.sum().clamp(min=1e-6)
+        # where annotations are sparse, no pixel at all may have a class: that costs nothing
+        whole = weight.sum().clamp(min=1e-6)
+        if self.settings.focal_gamma == 0:
+            return functional.nll_loss(log_p, targets, weight=weights, ignore_index=-100, reduction="sum") / whole
+        own = log_p.gather(1, torch.where(known, targets, 0)[:, None])[:, 0]
+        return -((1 - own.exp()) ** self.settings.focal_gamma * own * weight).sum() / whole
 
     def names(self, batch: list[TissueCrop]) -> list[str]:
         """Names of the images that the crops are of."""

@@ -76,13 +76,13 @@ def median_frequency_weights(counts: NDArray[np.int64]) -> Float:
 def sampling_weights(images: Sequence[TissueImage], n_classes: int) -> NDArray[np.float64]:
     """Probability (N,) of each image: classes by the root of their images, in a class cases by the root of theirs.
 
-    The class of an image is here the rarest one in it, counted in images.
+    The class of an image is here the rarest one in it, counted in images; one without classes is never drawn.
     """
     has = pixel_counts(images, n_classes) > 0
     rarity = has.sum(axis=0)
-    rarest = np.where(has, rarity, len(images) + 1).argmin(axis=1)
+    rarest = np.where(has.any(axis=1), np.where(has, rarity, len(images) + 1).argmin(axis=1), -1)
     weights = np.zeros(len(images))
-    for number in np.unique(rarest):
+    for number in np.unique(rarest[rarest >= 0]):
         own = np.flatnonzero(rarest == number)
         groups = np.array([images[int(i)].group for i in own])
         _, at, counts = np.unique(groups, return_inverse=True, return_counts=True)
@@ -94,22 +94,39 @@ def sampling_weights(images: Sequence[TissueImage], n_classes: int) -> NDArray[n
 def draw_tissue_crop(
     image: TissueImage, side_px: int, augment: AugmentSettings, rng: np.random.Generator
 ) -> TissueCrop:
-    """A random crop (side_px, side_px): scaled, turned, mirrored, recoloured; mirrored on beyond the image's border."""
+    """A random crop (side_px, side_px): scaled, turned, mirrored, recoloured; mirrored on beyond the image's border.
+
+    One that would show nothing with a class is drawn again, around a pixel that has one.
+    """
+    size = (side_px, side_px)
+
+    def classes_in(matrix: NDArray[np.float64]) -> ClassMap:
+        seen = cv2.warpAffine(image.classes, matrix, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
+        return np.asarray(seen, np.uint8)
+
     matrix = _random_view(image.classes.shape, side_px, augment, rng)
+    classes = classes_in(matrix)
+    if (classes == UNLABELLED).all():
+        known = np.flatnonzero(image.classes != UNLABELLED)
+        row, column = divmod(int(known[rng.integers(len(known))]), image.classes.shape[1])
+        matrix = _random_view(image.classes.shape, side_px, augment, rng, around=(row, column))
+        classes = classes_in(matrix)
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     # what is shrunk is smoothed first, as resampling by area does
     source = cv2.GaussianBlur(image.pixels, (0, 0), 0.35 / scale) if scale < 0.8 else image.pixels
-    size = (side_px, side_px)
     pixels = cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    classes = cv2.warpAffine(image.classes, matrix, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
     coloured = jitter_appearance(pixels.astype(np.float32) / 255, image.stain, augment, rng)
-    return TissueCrop(coloured, np.asarray(classes, np.uint8), image.name)
+    return TissueCrop(coloured, classes, image.name)
 
 
 def _random_view(
-    shape: tuple[int, ...], side_px: int, augment: AugmentSettings, rng: np.random.Generator
+    shape: tuple[int, ...],
+    side_px: int,
+    augment: AugmentSettings,
+    rng: np.random.Generator,
+    around: tuple[int, int] | None = None,
 ) -> NDArray[np.float64]:
-    """(2, 3) affine matrix from image to crop pixels."""
+    """(2, 3) affine matrix from image to crop pixels; `around` (y, x) lies within it, if given."""
     height, width = shape
     scale = float(np.exp(np.clip(rng.normal(0, augment.scale_spread), -1, 1)))
     angle = 0.0
@@ -126,6 +143,9 @@ def _random_view(
         rng.uniform(reach, extent - reach) if extent > 2 * reach else extent / 2 + rng.uniform(-0.1, 0.1) * extent
         for extent in (width, height)
     ])  # fmt: skip
+    if around is not None:
+        # half as far as the crop reaches: inside it however it is turned
+        focus = np.array([around[1], around[0]]) + 0.5 + rng.uniform(-0.5, 0.5, 2) * reach
     shift = (side_px - 1) / 2 - linear @ (focus - 0.5)
     return np.concatenate([linear, shift[:, None]], axis=1)
 

@@ -1,11 +1,13 @@
 """SegNet as a task: losses that mean what they say, unlabelled pixels that count for nothing, learning in seconds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from training import PLAIN, QUICK_TISSUE, striped_tissue
 
-from cellseg.errors import ModelError
+from cellseg.errors import LabelError, ModelError
 from cellseg.io.weights import half_tensors
 from cellseg.segment.segnet import build_segnet
 from cellseg.segment.tissue_architecture import UNLABELLED, TissueArchitecture
@@ -73,6 +75,32 @@ def test_unlabelled_pixels_count_for_nothing(gamma: float) -> None:
     other[:, :, :, 4:] = torch.randn(1, 2, 8, 4) * 9
     one, two = (task(focal_gamma=gamma).losses(Says(s), crops(classes), CPU) for s in (scores, other))
     assert {name: float(v) for name, v in one.items()} == pytest.approx({name: float(v) for name, v in two.items()})
+
+
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_crops_of_hardly_a_label_or_none_cost_something_finite(gamma: float) -> None:
+    classes, none = np.full((64, 64), UNLABELLED), np.full((64, 64), UNLABELLED)
+    classes[3, 3] = 0  # no coarse resolution looks there
+    few, empty = (
+        task(focal_gamma=gamma).losses(SupervisedSegNet(PAIR).train(), crops(values), CPU) for values in (classes, none)
+    )
+    assert float(few["class"].detach()) > 0 and float(few["auxiliary"].detach()) < float("inf")
+    assert {name: float(value.detach()) for name, value in empty.items()} == dict.fromkeys(empty, 0.0)
+
+
+def test_validation_images_without_classes_are_refused() -> None:
+    blank = replace(images(1)[0], classes=np.full((64, 64), UNLABELLED, np.uint8))
+    with pytest.raises(LabelError, match="1 validation images: no pixel has a class"):
+        SegNetTask(PAIR, images(2), [blank], QUICK_TISSUE)
+
+
+def test_the_encoder_stays_as_it_came_where_its_rate_is_0() -> None:
+    settings = QUICK_TISSUE.model_copy(update={"trunk_rate": 0.0, "ema": 0.0})
+    learner = SegNetTask(PAIR, images(2), images(1, 9), settings)
+    before = {name: value.detach().clone() for name, value in learner.model.named_parameters()}
+    after = dict(train_network(learner, settings, crew=Crew(CPU), about={}, loaders=1).model.named_parameters())
+    assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("network.encoder."))
+    assert not torch.equal(before["network.classifier.weight"], after["network.classifier.weight"])
 
 
 def test_class_weights_follow_the_setting() -> None:

@@ -46,6 +46,12 @@ def test_rare_classes_and_small_cases_are_drawn_more_often_than_their_share() ->
     assert weights[0] / weights[1] == pytest.approx(8**0.5)
 
 
+def test_images_without_classes_are_never_drawn() -> None:
+    blank = image(np.full((1, 2), UNLABELLED))
+    weights = sampling_weights([blank, image(np.array([[0, 1]])), image(np.array([[0, 0]]))], 2)
+    assert weights[0] == 0 and (weights[1:] > 0).all() and weights.sum() == pytest.approx(1)
+
+
 def test_classes_stay_with_their_pixels_in_a_crop() -> None:
     pixels, classes = striped_tissue(1)
     source = TissueImage("a", pixels, classes, "he", "he", "a")
@@ -54,6 +60,15 @@ def test_classes_stay_with_their_pixels_in_a_crop() -> None:
         assert crop.pixels.shape == (48, 48, 3) and crop.classes.shape == (48, 48)
         dark = crop.pixels.mean(axis=2) < 0.6
         assert (dark == (crop.classes == 1)).mean() > 0.93
+
+
+def test_crops_of_a_sparsely_labelled_image_show_a_label() -> None:
+    classes = np.full((400, 400), UNLABELLED)
+    classes[300:303, 20:23] = 1
+    turned = PLAIN.model_copy(update={"rotation": "any", "scale_spread": 0.4})
+    for seed in range(40):
+        crop = draw_tissue_crop(image(classes), 48, turned, np.random.default_rng(seed))
+        assert (crop.classes == 1).any()
 
 
 def test_large_images_are_cut_and_parts_without_classes_left_out() -> None:
