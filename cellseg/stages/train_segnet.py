@@ -177,4 +177,4 @@ def _split(images: TissueSet, settings: SegNetTrainSettings) -> str:
     told = f"by case, as given; by whole cases where not given: share {settings.val_share:g}, seed {settings.seed}"
     every = (*images.training, *images.validation)
     alone = len({image.group for image in every}) == len(every)
-    return told + ("; every image is taken for a case of its own" if alone else "")
+    return told + ("; every image is a case of its own" if alone else "")

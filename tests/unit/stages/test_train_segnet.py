@@ -117,7 +117,7 @@ def test_whole_cases_are_drawn_where_no_split_is_given(data: Path, tmp_path: Pat
 def test_weights_say_how_cases_were_told_apart(data: Path, tmp_path: Path) -> None:
     one_step = QUICK_TISSUE.with_steps(1)
     alone = replace(request(copy_of(data, tmp_path / "d"), tmp_path / "a.safetensors"), settings=one_step)
-    assert train_segnet(alone)["split"].endswith("seed 0; every image is taken for a case of its own")
+    assert train_segnet(alone)["split"].endswith("seed 0; every image is a case of its own")
     told = train_segnet(replace(request(data, tmp_path / "b.safetensors"), settings=one_step))
     assert told["split"].startswith("by case") and "its own" not in told["split"]
 
