@@ -211,16 +211,21 @@ def _objects(
 
 
 def cut_fields(image: TrainingImage, side_px: int) -> list[TrainingImage]:
-    """The image, or equal parts of at most `side_px` where it is half as large again, so that a crop is quickly cut."""
-    height, width = image.labels.shape
-    rows, columns = (1 if side <= 1.5 * side_px else -(-side // side_px) for side in (height, width))
-    if rows == columns == 1:
+    """The image, or its `field_slices`, so that a crop is quickly cut."""
+    parts = field_slices(image.labels.shape, side_px)
+    if len(parts) == 1:
         return [image]
-    fields = []
-    for row, column in np.ndindex(rows, columns):
-        inside = (
+    return [replace(image, pixels=image.pixels[own].copy(), labels=image.labels[own].copy()) for own in parts]
+
+
+def field_slices(shape: tuple[int, ...], side_px: int) -> list[tuple[slice, slice]]:
+    """Equal parts of at most `side_px` a side of an image of (H, W); the whole unless it is half as large again."""
+    height, width = shape
+    rows, columns = (1 if side <= 1.5 * side_px else -(-side // side_px) for side in (height, width))
+    return [
+        (
             slice(height * row // rows, height * (row + 1) // rows),
             slice(width * column // columns, width * (column + 1) // columns),
         )
-        fields.append(replace(image, pixels=image.pixels[inside].copy(), labels=image.labels[inside].copy()))
-    return fields
+        for row, column in np.ndindex(rows, columns)
+    ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cellseg.errors import LabelError
 from cellseg.network_config import AugmentSettings
 from cellseg.segment.tissue_architecture import UNLABELLED
+from cellseg.train.data import field_slices
 from cellseg.train.transforms import jitter_appearance
 from cellseg.types import Stain
 
@@ -151,18 +152,12 @@ def _random_view(
 
 
 def cut_fields(image: TissueImage, side_px: int) -> list[TissueImage]:
-    """The image, or equal parts of at most `side_px` where it is half as large again, so that a crop is quickly cut."""
-    height, width = image.classes.shape
-    rows, columns = (1 if side <= 1.5 * side_px else -(-side // side_px) for side in (height, width))
-    if rows == columns == 1:
+    """The image, or those of its `field_slices` that have a class, so that a crop is quickly cut."""
+    parts = field_slices(image.classes.shape, side_px)
+    if len(parts) == 1:
         return [image]
-    fields = []
-    for row, column in np.ndindex(rows, columns):
-        inside = (
-            slice(height * row // rows, height * (row + 1) // rows),
-            slice(width * column // columns, width * (column + 1) // columns),
-        )
-        part = image.classes[inside].copy()
-        if (part != UNLABELLED).any():
-            fields.append(replace(image, pixels=image.pixels[inside].copy(), classes=part))
-    return fields
+    return [
+        replace(image, pixels=image.pixels[own].copy(), classes=image.classes[own].copy())
+        for own in parts
+        if (image.classes[own] != UNLABELLED).any()
+    ]
