@@ -1,69 +1,85 @@
-"""How close each cell's neighbours are. Floor 3: arrays in, arrays out.
+"""How close each cell's neighbours are, and how they lie around it. Floor 3: arrays in, arrays out.
 
 Centroids are sorted into square bins; a cell looks into the bins around its own. All centroids of the slide are
-needed at once (16 bytes a cell).
+needed at once (about 100 bytes a cell while it runs, beside the columns themselves).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-_POINTS_PER_BIN = 2.0
-_MAX_BINS = 4_000_000
+from cellseg.measure.point_bins import count_within, nearest_points
+
+N_NEAREST = 5
+"""How many nearest neighbours have a column of their own."""
 
 
 def measure_neighborhoods(
-    centroids_px: NDArray[np.float64], *, height_px: int, width_px: int, mpp: float, radius_um: float
+    centroids_px: NDArray[np.float64],
+    *,
+    height_px: int,
+    width_px: int,
+    mpp: float,
+    radius_um: float,
+    radii_um: Sequence[float] = (),
 ) -> dict[str, NDArray[np.float64]]:
     """The columns of family `neighborhood` for all cells of a slide.
 
     Density is the number of other centroids no further than the radius, divided by the area of the part of that disc
-    that lies in the image (closed form, see `disc_in_image`).
+    that lies in the image (closed form, see `disc_in_image`). `local_clustering` is the ratio of Clark and Evans (1954,
+    Ecology 35:445) of one cell: the distance to its nearest neighbour over the one that is expected among points
+    scattered at random at the local density p, 1 / (2 sqrt p). It is below 1 in clusters, 1 at random, 2.149 in a
+    triangular lattice. The nearest neighbour of a cell near the image's border may lie outside of it: such ratios are
+    a little high.
 
     Parameters
     ----------
     centroids_px : (n, 2) ndarray of float64
-        y and x, px; 0 is the centre of the first pixel.
+        y and x, px; 0 is the centre of the first pixel; n >= 0.
     height_px, width_px : int
         Size of the image.
     mpp : float
         Microns per pixel.
     radius_um : float
-        Radius of the disc.
+        Radius of the disc of `density_per_mm2` and of the density in `local_clustering`.
+    radii_um : sequence of float
+        More radii, each with a column `density_{radius}um_per_mm2` (see `radius_text`).
 
     Returns
     -------
     dict of str to (n,) ndarray of float64
-        `nearest_neighbor_um` (NaN for a lone cell) and `density_per_mm2`.
+        `nearest_neighbor_um`, `nearest_2_um` to `nearest_5_um` (NaN where there are fewer other cells),
+        `nearest_mean_um` (of these five; NaN where one is missing), `density_per_mm2`, the densities of `radii_um`,
+        `local_clustering` (NaN where no other cell lies within the radius) and `neighbor_angle_rad` (0 to pi; NaN with
+        fewer than two other cells, or where one of the two nearest has the same centroid).
     """
-    radius_px = radius_um / mpp
-    nearest_px = nearest_distances(centroids_px, height_px=height_px, width_px=width_px)
-    counts = count_within(centroids_px, radius_px, height_px=height_px, width_px=width_px)
-    area_mm2 = disc_in_image(centroids_px, radius_px, height_px=height_px, width_px=width_px) * (mpp * 1e-3) ** 2
-    return {"nearest_neighbor_um": nearest_px * mpp, "density_per_mm2": counts / area_mm2}
+    size = {"height_px": height_px, "width_px": width_px}
+    rows, distances = nearest_points(centroids_px, N_NEAREST, **size)
+    distances *= mpp
+    out = {"nearest_neighbor_um": distances[:, 0].copy()}
+    out |= {f"nearest_{k}_um": distances[:, k - 1].copy() for k in range(2, N_NEAREST + 1)}
+    out["nearest_mean_um"] = distances.sum(axis=1) / N_NEAREST
+    del distances
+    out["density_per_mm2"] = _density(centroids_px, radius_um / mpp, mpp, **size)
+    for radius in radii_um:
+        out[f"density_{radius_text(radius)}um_per_mm2"] = _density(centroids_px, radius / mpp, mpp, **size)
+    density = np.where(out["density_per_mm2"] > 0, out["density_per_mm2"], np.nan)
+    out["local_clustering"] = out["nearest_neighbor_um"] * 2e-3 * np.sqrt(density)
+    out["neighbor_angle_rad"] = _angles(centroids_px, rows)
+    return out
+
+
+def radius_text(radius_um: float) -> str:
+    """A radius as it stands in the name of a column: 25 for 25 um, 2p5 for 2.5 um."""
+    return np.format_float_positional(radius_um, trim="-").replace(".", "p")
 
 
 def nearest_distances(centroids_px: NDArray[np.float64], *, height_px: int, width_px: int) -> NDArray[np.float64]:
     """(n,) float64: distance from each point to the nearest other one, px; NaN where there is no other."""
-    n = len(centroids_px)
-    if n < 2:
-        return np.full(n, np.nan)
-    side = max(np.sqrt(height_px * width_px * _POINTS_PER_BIN / n), 1.0)
-    side = _at_least(side, height_px, width_px)
-    return np.asarray(_nearest(*_bin_points(centroids_px, side, height_px, width_px), side))
-
-
-def count_within(
-    centroids_px: NDArray[np.float64], radius_px: float, *, height_px: int, width_px: int
-) -> NDArray[np.int64]:
-    """(n,) int64: number of other points no further than `radius_px` from each."""
-    # a hair wider than the radius: rounding must not put a point at that very distance two bins away
-    side = _at_least(max(radius_px * (1 + 1e-9), 1.0), height_px, width_px)
-    return np.asarray(_count(*_bin_points(centroids_px, side, height_px, width_px), radius_px))
+    return nearest_points(centroids_px, 1, height_px=height_px, width_px=width_px)[1][:, 0]
 
 
 def disc_in_image(
@@ -86,85 +102,21 @@ def _quarter(a: NDArray[np.float64], b: NDArray[np.float64], r: float) -> NDArra
     return np.where(whole, a * b, cut / 2)
 
 
-def _at_least(side: float, height_px: int, width_px: int) -> float:
-    """A bin side that makes no more than `_MAX_BINS` bins."""
-    return float(max(side, np.sqrt(height_px * width_px / _MAX_BINS), (height_px + width_px) / _MAX_BINS))
-
-
-def _bin_points(points: NDArray[np.float64], side: float, height_px: int, width_px: int) -> tuple[Any, ...]:
-    """Points sorted by bin, their rows in the input, where each bin begins, and the number of bins in a line."""
-    n_columns = int(width_px / side) + 1
-    n_bins = (int(height_px / side) + 1) * n_columns
-    bins = (points / side).astype(np.int64)
-    flat = bins[:, 0] * n_columns + bins[:, 1]
-    order = np.argsort(flat, kind="stable")
-    starts = np.searchsorted(flat[order], np.arange(n_bins + 1)).astype(np.int64)
-    return np.ascontiguousarray(points[order]), bins[order], order, starts, n_columns
-
-
-@njit(nogil=True, cache=True)
-def _least_square(
-    points: NDArray[np.float64], starts: NDArray[np.int64], i: int, low_bin: int, high_bin: int, best: float
-) -> float:
-    """The least squared distance from point i to the points of consecutive bins, if less than `best`."""
-    y, x = points[i, 0], points[i, 1]
-    for j in range(starts[low_bin], starts[high_bin + 1]):
-        square = (points[j, 0] - y) ** 2 + (points[j, 1] - x) ** 2
-        if square < best and j != i:
-            best = square
-    return best
-
-
-@njit(nogil=True, cache=True)
-def _nearest(
-    points: NDArray[np.float64],
-    bins: NDArray[np.int64],
-    order: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    n_columns: int,
-    side: float,
+def _density(
+    centroids_px: NDArray[np.float64], radius_px: float, mpp: float, *, height_px: int, width_px: int
 ) -> NDArray[np.float64]:
-    """Rings of bins around each point, until the ring is further away than the best point so far."""
-    n_rows = (len(starts) - 1) // n_columns
-    out = np.empty(len(points), np.float64)
-    for i in range(len(points)):
-        by, bx = bins[i, 0], bins[i, 1]
-        best, ring = np.inf, 0
-        while ring <= max(n_rows, n_columns) and not (ring > 1 and best <= ((ring - 1) * side) ** 2):
-            left, right = max(bx - ring, 0), min(bx + ring, n_columns - 1)
-            for row in range(max(by - ring, 0), min(by + ring, n_rows - 1) + 1):
-                line = row * n_columns
-                if abs(row - by) == ring:
-                    best = _least_square(points, starts, i, line + left, line + right, best)
-                    continue
-                if bx - ring >= 0:
-                    best = _least_square(points, starts, i, line + left, line + left, best)
-                if bx + ring < n_columns:
-                    best = _least_square(points, starts, i, line + right, line + right, best)
-            ring += 1
-        out[order[i]] = np.sqrt(best)
-    return out
+    """Other centroids within the radius, a mm2 of the part of the disc in the image."""
+    counts = count_within(centroids_px, radius_px, height_px=height_px, width_px=width_px)
+    area_px2 = disc_in_image(centroids_px, radius_px, height_px=height_px, width_px=width_px)
+    return counts / (area_px2 * (mpp * 1e-3) ** 2)
 
 
-@njit(nogil=True, cache=True)
-def _count(
-    points: NDArray[np.float64],
-    bins: NDArray[np.int64],
-    order: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    n_columns: int,
-    radius: float,
-) -> NDArray[np.int64]:
-    """Points within `radius` of each; bins are no smaller than it, so that the 9 around a point hold them all."""
-    n_rows = (len(starts) - 1) // n_columns
-    out = np.empty(len(points), np.int64)
-    for i in range(len(points)):
-        y, x = points[i, 0], points[i, 1]
-        by, bx = bins[i, 0], bins[i, 1]
-        count = -1  # itself
-        for row in range(max(by - 1, 0), min(by + 1, n_rows - 1) + 1):
-            line = row * n_columns
-            for j in range(starts[line + max(bx - 1, 0)], starts[line + min(bx + 1, n_columns - 1) + 1]):
-                count += (points[j, 0] - y) ** 2 + (points[j, 1] - x) ** 2 <= radius * radius
-        out[order[i]] = count
+def _angles(centroids_px: NDArray[np.float64], rows: NDArray[np.int32]) -> NDArray[np.float64]:
+    """The angle at each cell between its nearest and second nearest neighbour."""
+    out = np.full(len(rows), np.nan)
+    whole = np.flatnonzero(rows[:, 1] >= 0)
+    a, b = (centroids_px[rows[whole, k]] - centroids_px[whole] for k in (0, 1))
+    cross, dot = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0], (a * b).sum(axis=1)
+    apart = a.any(axis=1) & b.any(axis=1)
+    out[whole[apart]] = np.arctan2(np.abs(cross), dot)[apart]
     return out

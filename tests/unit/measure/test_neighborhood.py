@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from cellseg.measure.neighborhood import count_within, disc_in_image, measure_neighborhoods, nearest_distances
+from cellseg.measure.neighborhood import disc_in_image, measure_neighborhoods, nearest_distances
+from cellseg.measure.point_bins import count_within
 
 
 def scattered(n, height, width, seed=0, clusters=0):
