@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cellseg.columns import Column, DType, find_column
+from cellseg.columns import Column, DType, find_measured
 
 SUMMARY_FEATURES: tuple[str, ...] = (
     "area_um2", "circularity", "solidity", "eccentricity", "od_hematoxylin_mean", "nearest_neighbor_um",
@@ -21,8 +21,8 @@ def _c(
 
 
 def _median(name: str) -> Column:
-    of = find_column(name)
-    meaning = f"median of {name} over the cells that are not excluded; NaN where it was not measured"
+    of = find_measured(name)
+    meaning = f"median of {of.name} over the cells that are not excluded; NaN where it was not measured"
     return _c(f"median_{name}", "float64", of.unit, meaning, "median", of.source, of.minimum, of.maximum)
 
 

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails
 
 from cellseg.base_config import Settings
+from cellseg.measure_config import MeasureSettings
 from cellseg.network_config import MaskRcnnSettings, TissueSettings, TrainSettings
 from cellseg.types import STAINS, Stain, Status
 
@@ -199,17 +200,6 @@ class SegmentationSettings(Settings):
             If what `by_stain` says does not fit `ThresholdSettings`.
         """
         return ThresholdSettings.model_validate(self.threshold.model_dump() | self.by_stain.get(stain, {}))
-
-
-class MeasureSettings(Settings):
-    """What is measured of each cell."""
-
-    families: tuple[Literal["shape", "intensity", "focus", "neighborhood"], ...] = (
-        "shape", "intensity", "focus", "neighborhood",
-    )  # fmt: skip
-    """families of columns; identity, position and flags are always there."""
-    density_radius_um: float = Field(default=50.0, gt=0, le=1000)
-    """um; local density counts the centroids within this radius."""
 
 
 class Rule(Settings):

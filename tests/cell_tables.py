@@ -7,18 +7,21 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from cellseg.columns import columns_of, find_column, safe_names, signed_distance_name
+from cellseg.columns import columns_of, find_column, full_name, safe_names, signed_distance_name
 from cellseg.io.table import TableWriter, schema_of
 from cellseg.preprocess.recipe import Recipe
 
 COLUMNS = columns_of(
-    ["identity", "position", "shape", "intensity", "focus", "neighborhood", "detection", "tissue", "flags"],
-    ["intensity_gray", "od_hematoxylin"],
-)
+    ["identity", "position", "focus", "neighborhood", "detection", "tissue", "flags"],
+    compartments={"nucleus": ["shape", "intensity"]}, planes=["intensity_gray", "od_hematoxylin"],
+    values={"k": ["2"], "radius": ["25"]},
+)  # fmt: skip
+NAMES = [column.name for column in COLUMNS]
 
 
 def measured(n_cells: int, *, sample: str = "A", seed: int = 0, first_id: int = 1, **values) -> pa.Table:
-    """Plausible healthy cells: every column filled, `values` put in place of whole columns."""
+    """Plausible healthy nuclei: every column filled, `values` put in place of whole columns (`area_um2=...`)."""
+    values = {full_name(name, NAMES): column for name, column in values.items()}
     rng = np.random.default_rng(seed)
     data = {}
     for column in COLUMNS:
@@ -34,8 +37,8 @@ def measured(n_cells: int, *, sample: str = "A", seed: int = 0, first_id: int = 
     for name in ("tissue_probability", "tissue_distance_um"):
         data[name] = np.full(n_cells, np.nan)
     data["cell_id"] = np.arange(first_id, first_id + n_cells)
-    data["area_um2"] = np.round(rng.normal(60, 8, n_cells), 6)
-    data["aspect_ratio"] = data["aspect_ratio"] + 1
+    data["nucleus_area_um2"] = np.round(rng.normal(60, 8, n_cells), 6)
+    data["nucleus_aspect_ratio"] = data["nucleus_aspect_ratio"] + 1
     data["edge_sharpness_per_um"] = np.full(n_cells, 0.1)
     schema = schema_of(COLUMNS)
     return pa.table({f.name: pa.array((data | values)[f.name], f.type) for f in schema}, schema=schema)

@@ -11,8 +11,8 @@ from fields import Labels
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cellseg.config import MeasureSettings
 from cellseg.io.labels import write_labels
+from cellseg.measure_config import MeasureSettings
 from cellseg.preprocess.recipe import Recipe
 from cellseg.stages.measure import measure_cells
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -9,17 +11,19 @@ from numpy.typing import NDArray
 from cellseg.classify.finding import Finding, float_column
 from cellseg.classify.tissues import TISSUE, check_mapped, find_other_tissues
 from cellseg.classify.words import write_apart, write_bound, write_number
+from cellseg.columns import full_name
 from cellseg.config import ExcludeSettings
 from cellseg.errors import ConfigError
 
 SHARPNESS = "edge_sharpness_per_um"
+_AREA = "area_um2"
 
 
-def exclusion_columns(settings: ExcludeSettings) -> tuple[str, ...]:
-    """The columns that the exclusion looks at."""
+def exclusion_columns(settings: ExcludeSettings, names: Iterable[str]) -> tuple[str, ...]:
+    """The columns that the exclusion looks at, of a table with these names."""
     wanted = {
         "touches_border": settings.border,
-        "area_um2": settings.min_area_um2 > 0,
+        full_name(_AREA, names): settings.min_area_um2 > 0,
         SHARPNESS: settings.min_focus_fraction > 0,
         TISSUE: bool(settings.tissues),
     }
@@ -36,8 +40,9 @@ def check_exclusion(settings: ExcludeSettings, names: list[str], where: str) -> 
     """
     if settings.tissues:
         check_mapped(names, "classify.exclude.tissues", where)
-    off = {"touches_border": "border: false", "area_um2": "min_area_um2: 0", SHARPNESS: "min_focus_fraction: 0"}
-    for name in exclusion_columns(settings):
+    area = full_name(_AREA, names)
+    off = {"touches_border": "border: false", area: "min_area_um2: 0", SHARPNESS: "min_focus_fraction: 0"}
+    for name in exclusion_columns(settings, names):
         if name not in names:
             raise ConfigError(
                 f"{where}: no column {name}, which classify.exclude looks at; measure its family "
@@ -68,7 +73,8 @@ def find_excluded(table: pa.Table, settings: ExcludeSettings, *, sharpness: floa
         cut = np.flatnonzero(table["touches_border"].to_numpy())
         findings.append(Finding(cut, "excluded", "cut by the image border"))
     if settings.min_area_um2 > 0:
-        findings.append(_too_small(float_column(table, "area_um2"), settings.min_area_um2))
+        name = full_name(_AREA, table.column_names)
+        findings.append(_too_small(name, float_column(table, name), settings.min_area_um2))
     if settings.min_focus_fraction > 0:
         findings.append(_out_of_focus(float_column(table, SHARPNESS), settings.min_focus_fraction, sharpness))
     if settings.tissues:
@@ -76,12 +82,11 @@ def find_excluded(table: pa.Table, settings: ExcludeSettings, *, sharpness: floa
     return findings
 
 
-def _too_small(areas_um2: NDArray[np.float64], least_um2: float) -> Finding:
+def _too_small(name: str, areas_um2: NDArray[np.float64], least_um2: float) -> Finding:
     rows = np.flatnonzero(areas_um2 < least_um2)
     bound = write_bound(least_um2)
     texts = [
-        f"area_um2 {write_apart(area, least_um2)} under {bound} (too small to judge)"
-        for area in areas_um2[rows].tolist()
+        f"{name} {write_apart(area, least_um2)} under {bound} (too small to judge)" for area in areas_um2[rows].tolist()
     ]
     return Finding(rows, "excluded", texts)
 

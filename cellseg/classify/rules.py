@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cellseg.classify.finding import Finding, float_column
 from cellseg.classify.tissues import TISSUE, check_mapped, in_tissues
 from cellseg.classify.words import write_apart, write_bound
+from cellseg.columns import full_name
 from cellseg.config import Rule
 from cellseg.errors import ConfigError
 from cellseg.types import Stain
@@ -34,7 +35,7 @@ def check_rules(rules: Iterable[Rule], schema: pa.Schema, where: str) -> None:
     if any(rule.tissues for rule in rules):
         check_mapped(schema.names, "a rule", where)
     numeric = [field.name for field in schema if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)]
-    faults = [_fault(rule.column, numeric) for rule in rules if rule.column not in numeric]
+    faults = [_fault(rule.column, numeric) for rule in rules if full_name(rule.column, numeric) not in numeric]
     if faults:
         raise ConfigError(
             f"{where}: {'; '.join(faults)}; mend classify.rules, or limit the rule to stains that have it"
@@ -50,25 +51,24 @@ def apply_rules(table: pa.Table, rules: Iterable[Rule]) -> list[Finding]:
     """The cells that each rule hits, with the value and the bound; NaN is never hit."""
     findings = []
     for rule in rules:
-        values = float_column(table, rule.column)
+        name = full_name(rule.column, table.column_names)
+        values = float_column(table, name)
         applies = in_tissues(table, rule.tissues) if rule.tissues else np.ones(len(values), np.bool_)
         if rule.above is not None:
             rows = np.flatnonzero(applies & (values > rule.above))
-            findings.append(_hits(rule, table, values, rows, "above", rule.above))
+            findings.append(_hits(rule, table, name, rows, "above", rule.above))
         if rule.below is not None:
             rows = np.flatnonzero(applies & (values < rule.below))
-            findings.append(_hits(rule, table, values, rows, "below", rule.below))
+            findings.append(_hits(rule, table, name, rows, "below", rule.below))
     return findings
 
 
-def _hits(
-    rule: Rule, table: pa.Table, values: NDArray[np.float64], rows: NDArray[np.int64], side: str, bound: float
-) -> Finding:
+def _hits(rule: Rule, table: pa.Table, name: str, rows: NDArray[np.int64], side: str, bound: float) -> Finding:
     words = f"{side} {write_bound(bound)}"
     tissues = table[TISSUE].take(rows).to_pylist() if rule.tissues else [""] * len(rows)
     texts = [
-        f"{rule.column} {write_apart(value, bound)} {words} (rule{f' for {tissue}' if tissue else ''})"
-        for value, tissue in zip(values[rows].tolist(), tissues, strict=True)
+        f"{name} {write_apart(value, bound)} {words} (rule{f' for {tissue}' if tissue else ''})"
+        for value, tissue in zip(float_column(table, name)[rows].tolist(), tissues, strict=True)
     ]
     return Finding(rows, rule.status, texts)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from cellseg.classify.finding import Finding, combine_findings
 from cellseg.classify.reference import ReferenceFit, check_reference, judge_by_reference
 from cellseg.classify.rules import apply_rules, check_rules, rules_for, without_rule
 from cellseg.classify.tissues import TISSUE
-from cellseg.columns import Column, find_column
+from cellseg.columns import Column, find_column, full_name
 from cellseg.config import ClassifySettings
 from cellseg.types import Stain
 
@@ -26,13 +28,16 @@ def reference_in_force(fit: ReferenceFit | None, settings: ClassifySettings) -> 
     return fit if fit is not None and fit.usable and settings.reference.enabled else None
 
 
-def verdict_inputs(fit: ReferenceFit | None, stain: Stain, settings: ClassifySettings) -> tuple[str, ...]:
-    """The columns of the measurements that verdicts are made from, each once, `cell_id` first."""
+def verdict_inputs(
+    names: Collection[str], fit: ReferenceFit | None, stain: Stain, settings: ClassifySettings
+) -> tuple[str, ...]:
+    """The columns that verdicts on a table with these names are made from, each once, `cell_id` first."""
     judge = reference_in_force(fit, settings)
     rules = rules_for(settings.rules, stain)
     tissue = (TISSUE,) if any(rule.tissues for rule in rules) or (judge and judge.tissues) else ()
     features = judge.all_features if judge else ()
-    columns = (*exclusion_columns(settings.exclude), *(rule.column for rule in rules), *features, *tissue)
+    ruled = (full_name(rule.column, names) for rule in rules)
+    columns = (*exclusion_columns(settings.exclude, names), *ruled, *features, *tissue)
     return tuple(dict.fromkeys(["cell_id", *columns]))
 
 

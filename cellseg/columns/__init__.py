@@ -1,174 +1,191 @@
 """The one truth about tables: every column's name, type, unit, range, meaning, formula and source. Floor 1.
 
-`docs/tables.md` and each run's `columns.json` are made from here. Columns that exist
-once a channel, a stain or a tissue are written with a placeholder: `intensity_{channel}_mean`, `od_{stain}_mean`,
-`signed_distance_{tissue}_um`.
+`docs/tables.md` and each run's `columns.json` are made from here. What is measured of a part of the cell has the part's
+name before it (`nucleus_area_um2`), what is measured in a plane of pixels the plane's too
+(`nucleus_od_hematoxylin_mean`). Columns that exist once a compartment, plane, tissue or value of a setting are written
+with placeholders: `{compartment}_{plane}_mean`, `signed_distance_{tissue}_um`, `density_{radius}um_per_mm2`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from difflib import get_close_matches
-from itertools import count
-from typing import Literal
+from functools import lru_cache
+from itertools import count, groupby, product
 
+from cellseg.columns import cells, families
+from cellseg.columns.column import COMPARTMENTS, PLANE_UNIT, Column, DType, Per
 from cellseg.errors import TableError
 
-DType = Literal["string", "uint32", "int32", "int64", "float64", "bool"]
-Family = Literal[
-    "identity", "position", "shape", "intensity", "focus", "neighborhood", "detection", "tissue", "flags", "verdict",
-    "cohort",
+__all__ = [
+    "COLUMNS", "COMPARTMENTS", "Column", "DType", "Per", "columns_of", "describe_columns", "find_column",
+    "find_measured", "full_name", "mapped_tissues", "object_names", "safe_names", "signed_distance_name", "written_name",
 ]  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Column:
-    """One column of the cells table (or a family of them, where the name has a placeholder)."""
-
-    name: str
-    dtype: DType
-    unit: str
-    meaning: str
-    formula: str = ""
-    source: str = ""
-    minimum: float | None = None
-    maximum: float | None = None
-    family: Family = "shape"
-
-
-_CROFTON = "Crofton 1868; Legland, Kieu, Devaux 2007, Image Anal Stereol 26:83"
-_MOMENTS = "Hu 1962, IRE Trans Inf Theory 8:179"
-_FERET = "Feret 1930; Walton 1948, Nature 162:329"
-_OD = "Ruifrok & Johnston 2001, Anal Quant Cytol Histol 23:291"
-
-
-def _c(
-    family: Family, name: str, dtype: DType, unit: str, meaning: str, formula: str = "", source: str = "",
-    minimum: float | None = None, maximum: float | None = None,
-) -> Column:  # fmt: skip
-    return Column(name, dtype, unit, meaning, formula, source, minimum, maximum, family)
-
-
-def _statistics(prefix: str, unit: str, of: str, source: str) -> tuple[Column, ...]:
-    rows = [
-        ("mean", "mean", "sum / n"),
-        ("sd", "standard deviation", "sqrt(mean of squares - square of mean), population form"),
-        ("min", "least", "min"),
-        ("q05", "5 % quantile", "linear interpolation between order statistics"),
-        ("q25", "lower quartile", "linear interpolation between order statistics"),
-        ("q50", "median", "linear interpolation between order statistics"),
-        ("q75", "upper quartile", "linear interpolation between order statistics"),
-        ("q95", "95 % quantile", "linear interpolation between order statistics"),
-        ("max", "greatest", "max"),
-    ]
-    return tuple(
-        _c("intensity", f"{prefix}_{key}", "float64", unit, f"{word} {of} over the cell's pixels", formula, source, 0.0)
-        for key, word, formula in rows
-    )
-
-
-COLUMNS: tuple[Column, ...] = (
-    _c("identity", "sample", "string", "", "the sample's name in the sample sheet"),
-    _c("identity", "cell_id", "uint32", "", "the cell's pixel value in labels.ome.tif and its id in every export", "raster order of the first pixel", "", 1),
-    _c("position", "centroid_y_px", "float64", "px", "centroid, downwards from the centre of the top row", "mean of y", _MOMENTS, 0),
-    _c("position", "centroid_x_px", "float64", "px", "centroid, rightwards from the centre of the left column", "mean of x", _MOMENTS, 0),
-    _c("position", "centroid_y_um", "float64", "um", "centroid, downwards", "centroid_y_px * mpp", _MOMENTS, 0),
-    _c("position", "centroid_x_um", "float64", "um", "centroid, rightwards", "centroid_x_px * mpp", _MOMENTS, 0),
-    _c("position", "bbox_y0_px", "int64", "px", "first row of the bounding box", "", "", 0),
-    _c("position", "bbox_x0_px", "int64", "px", "first column of the bounding box", "", "", 0),
-    _c("position", "bbox_y1_px", "int64", "px", "row after the last of the bounding box", "", "", 1),
-    _c("position", "bbox_x1_px", "int64", "px", "column after the last of the bounding box", "", "", 1),
-    _c("shape", "n_pixels", "int64", "px", "pixels of the cell", "count", "", 1),
-    _c("shape", "area_um2", "float64", "um2", "area", "n_pixels * mpp^2", "", 0),
-    _c("shape", "perimeter_um", "float64", "um", "length of the outline", "Crofton's formula over 4 directions * mpp", _CROFTON, 0),
-    _c("shape", "equivalent_diameter_um", "float64", "um", "diameter of the disc of the same area", "sqrt(4 area / pi)", "", 0),
-    _c("shape", "major_axis_um", "float64", "um", "long axis of the ellipse of the same second moments", "4 sqrt(l1), l1 >= l2 the eigenvalues of the (population) covariance of the coordinates of the pixels' centres", _MOMENTS, 0),
-    _c("shape", "minor_axis_um", "float64", "um", "short axis of the ellipse of the same second moments; 0 for straight lines of one pixel's width", "4 sqrt(l2)", _MOMENTS, 0),
-    _c("shape", "orientation_rad", "float64", "rad", "angle from the downward axis to the long axis, towards the right; -pi/4 where no axis is the longer", "0.5 atan2(2 cov(y, x), var(y) - var(x)); where var(y) = var(x): pi/4 if cov(y, x) > 0, else -pi/4", _MOMENTS, -1.5707963267948966, 1.5707963267948966),
-    _c("shape", "max_feret_um", "float64", "um", "greatest caliper distance", "over the convex hull of the pixels' edge midpoints", _FERET, 0),
-    _c("shape", "min_feret_um", "float64", "um", "least caliper distance", "over the convex hull of the pixels' edge midpoints", _FERET, 0),
-    _c("shape", "eccentricity", "float64", "1", "0 for a circle, 1 for a line", "sqrt(1 - l2 / l1); 0 for a single pixel", _MOMENTS, 0, 1),
-    _c("shape", "convex_area_um2", "float64", "um2", "area of the pixels within the convex hull", "pixel centres in or on the hull of the pixels' edge midpoints, * mpp^2", "", 0),
-    _c("shape", "solidity", "float64", "1", "share of the convex hull that the cell fills", "area / convex area", "", 0, 1),
-    _c("shape", "extent", "float64", "1", "share of the bounding box that the cell fills", "n_pixels / (bbox height * bbox width)", "", 0, 1),
-    _c("shape", "circularity", "float64", "1", "1 for a circle, less for ragged or long outlines", "4 pi area / perimeter^2, clipped at 1", "Cox 1927, J Paleontol 1:179", 0, 1),
-    _c("shape", "aspect_ratio", "float64", "1", "long over short axis", "major / minor; NaN where the minor axis is 0", _MOMENTS, 1),
-    *_statistics("intensity_{channel}", "gray level", "of the channel, as stored in the file", ""),
-    *_statistics("od_{stain}", "OD", "optical density (log10) of the separated stain, in steps of 0.001, negative values as 0", _OD),
-    _c("focus", "edge_sharpness_per_um", "float64", "1/um", "mean gradient along the outline, relative to the slide's contrast; blurred cells score low; NaN where the slide has no contrast or the cell fills the image", "mean length of the Sobel gradient (kernels / 8) of gray over the cell's pixels with a 4-neighbour in the image that is not of the cell / (99 % - 1 % quantile of the slide's gray) / mpp", "Pech-Pacheco et al. 2000, ICPR (gradient measures of focus)", 0),
-    _c("neighborhood", "nearest_neighbor_um", "float64", "um", "distance to the nearest other centroid; NaN where the cell is alone", "least Euclidean distance of centroids * mpp", "", 0),
-    _c("neighborhood", "density_per_mm2", "float64", "1/mm2", "cells around this one", "other centroids within density_radius_um / area of the part of that disc that lies in the image", "", 0),
-    _c("detection", "score", "float64", "1", "how sure the segmenter is that this is a cell; NaN for method threshold, which knows no scores", "of a Mask R-CNN: the softmax of the class; of a cell joined at seams: its best piece", "He et al. 2017, ICCV", 0, 1),
-    _c("detection", "class", "string", "", "what the segmenter says it is, one of the classes of its weights; empty for a segmenter without classes"),
-    _c("tissue", "tissue", "string", "", "class of the tissue map under the centroid; empty where the map has none (empty glass, not looked at, not drawn) and without a map", "map pixel floor((centroid + 0.5) * scale), scale = map px per px"),
-    _c("tissue", "tissue_probability", "float64", "1", "how sure the network is of that class there; NaN for maps that a person drew and where there is no tissue", "softmax, summed over the classes of a group, in steps of 1/255", "Badrinarayanan, Kendall, Cipolla 2017, IEEE TPAMI 39:2481", 0, 1),
-    _c("tissue", "tissue_distance_um", "float64", "um", "distance from the centroid to the nearest boundary of its tissue, no more than tissue.max_distance_um; NaN where there is no tissue", "(distance to the nearest centre of a map pixel of another class or of none, from the centre of the map pixel under the centroid, - 0.5 map px) * map mpp; the image's border is no boundary", "", 0),
-    _c("tissue", "signed_distance_{tissue}_um", "float64", "um", "distance from the centroid to the nearest boundary of this tissue, positive inside and negative outside, no farther than tissue.max_distance_um; one column for each class of the map, none without a map", "as tissue_distance_um inside; outside, minus the distance to the nearest map pixel of the class"),
-    _c("flags", "touches_border", "bool", "", "the bounding box touches the image's border: the cell may be cut there"),
-    _c("flags", "seam_joined", "bool", "", "joined from the pieces of several windows because it was larger than their overlap; never so for method threshold, which does not depend on tiles"),
-    _c("verdict", "status", "string", "", "healthy, abnormal, uncertain or excluded: exactly one"),
-    _c("verdict", "abnormal_score", "float64", "1", "distance from the healthy reference, of excluded cells too; NaN without a usable reference, or when none of its features was measured", "root mean square (or largest) of the clipped absolute robust z of the features", "Rousseeuw & Croux 1993, JASA 88:1273", 0),
-    _c("verdict", "n_reasons", "int32", "", "number of reasons", "", "", 0),
-    _c("verdict", "reasons", "string", "", "why, in words, parted by '; ': value and healthy interval, or why the cell is excluded"),
-)  # fmt: skip
-
+COLUMNS: tuple[Column, ...] = (*cells.HEAD, *families.OF_COMPARTMENTS, *families.OF_CELLS, *cells.TAIL)
+"""Every column by its bare name, in table order."""
 SIGNED_DISTANCE = "signed_distance_{tissue}_um"
 """The column of which there is one for each class of a slide's tissue map."""
-_BEHIND_INTENSITY = ("neighborhood", "detection", "tissue", "flags", "verdict")
-_NAMES = {column.name: column for column in COLUMNS}
+
+_PLANE = r"(?P<plane>(?:intensity|od|lab|hsv)_\w+?)"
+_COMPARTMENT = f"(?P<compartment>{'|'.join(COMPARTMENTS)})"
+_PLACEHOLDERS = {"distance": r"\d+", "k": r"\d+", "radius": r"\d+(?:p\d+)?"}
+_PREFIX = {"cell": "", "compartment": f"{_COMPARTMENT}_", "plane": f"{_COMPARTMENT}_{_PLANE}_"}
+
+
+def _pattern(column: Column) -> re.Pattern[str]:
+    parts = re.split(r"\{(\w+)\}", column.name)
+    body = "".join(
+        f"(?P<{part}>{_PLACEHOLDERS.get(part, '.+')})" if at % 2 else re.escape(part) for at, part in enumerate(parts)
+    )
+    return re.compile(f"{_PREFIX[column.per]}{body}")
+
+
+_EXACT = {column.name: column for column in COLUMNS if column.per == "cell" and "{" not in column.name}
+# longer names first: of `..._edge_mean` and `..._mean`, the former leaves the plane what is its own
 _PATTERNS = [
-    (re.compile("^" + re.sub(r"\\\{\w+\\\}", "(.+)", re.escape(column.name)) + "$"), column)
-    for column in COLUMNS
-    if "{" in column.name
+    (_pattern(column), column)
+    for column in sorted(COLUMNS, key=lambda column: -len(column.name))
+    if column.name not in _EXACT or column.per != "cell"
 ]
+_UNITS = {"intensity": "gray level", "od": "OD", "lab": "1", "hsv": "1"}
 
 
+@lru_cache(maxsize=8192)
 def find_column(name: str) -> Column:
-    """The definition of a column by its full name (`od_eosin_mean` finds `od_{stain}_mean`), with that name put in.
+    """The definition of a column by its full name, with that name, what it is of and its unit put in.
+
+    Examples
+    --------
+    >>> find_column("nucleus_od_eosin_mean").unit
+    'OD'
 
     Raises
     ------
     TableError
         If no column has that name; the message names the nearest.
     """
-    if name in _NAMES and "{" not in name:
-        return _NAMES[name]
+    if name in _EXACT:
+        return _EXACT[name]
     for pattern, column in _PATTERNS:
-        if match := pattern.match(name):
-            return Column(**(asdict(column) | {"name": name, "meaning": f"{match.group(1)}: {column.meaning}"}))
-    near = get_close_matches(name, list(_NAMES), n=3)
+        if match := pattern.fullmatch(name):
+            given = match.groupdict()
+            of = ", ".join(value for value in given.values() if value)
+            unit = _UNITS[given["plane"].split("_")[0]] if column.unit == PLANE_UNIT else column.unit
+            return replace(column, name=name, unit=unit, meaning=f"{of}: {column.meaning}")
+    near = get_close_matches(name, [*_EXACT, *map(written_name, COLUMNS)], n=3)
     raise TableError(
         f"no column is called {name!r}; nearest: {', '.join(near) or 'none'}; `cellseg columns` lists them all"
     )
 
 
-def columns_of(
-    families: Iterable[Family], planes: Iterable[str] = (), tissues: Iterable[str] = ()
-) -> tuple[Column, ...]:
-    """The columns of these families in table order.
+def find_measured(name: str) -> Column:
+    """The definition of a column whose compartment may be left out: `area_um2` is told as `nucleus_area_um2`.
 
-    `planes` (`intensity_red`, `od_hematoxylin`) and `tissues` (`gland`, as `safe_names` gives them) fill the
-    placeholders.
+    Raises
+    ------
+    TableError
+        If no column has that name; the message names the nearest.
     """
-    chosen, planes = set(families), tuple(planes)
+    for candidate in object_names(name)[1:]:
+        if any(pattern.fullmatch(candidate) for pattern, _ in _PATTERNS):
+            return find_column(candidate)
+    return find_column(name)
+
+
+def written_name(column: Column) -> str:
+    """The name with its placeholders: `{compartment}_{plane}_mean`."""
+    return {"cell": "", "compartment": "{compartment}_", "plane": "{compartment}_{plane}_"}[column.per] + column.name
+
+
+def object_names(name: str) -> tuple[str, ...]:
+    """What the column of the outlined object may be called: itself, or of the nucleus, or of the cell."""
+    return (name, f"nucleus_{name}", f"cell_{name}")
+
+
+def full_name(name: str, names: Iterable[str]) -> str:
+    """The column of a table with these names that is meant: settings may leave out what was outlined.
+
+    `area_um2` is `nucleus_area_um2` where nuclei were outlined, else `cell_area_um2`; a name that the table does not
+    have either way stays as it is.
+
+    Examples
+    --------
+    >>> full_name("area_um2", ["cell_id", "cell_area_um2"])
+    'cell_area_um2'
+    """
+    present = set(names)
+    return next((candidate for candidate in object_names(name) if candidate in present), name)
+
+
+def columns_of(
+    chosen: Iterable[str],
+    *,
+    compartments: Mapping[str, Iterable[str]] | None = None,
+    planes: Mapping[str, Sequence[str]] | Sequence[str] = (),
+    tissues: Iterable[str] = (),
+    values: Mapping[str, Sequence[str]] | None = None,
+) -> tuple[Column, ...]:
+    """The columns of a table in its order.
+
+    Parameters
+    ----------
+    chosen : iterable of str
+        Families measured once a cell, and of the head and tail (`identity`, `flags`, ...).
+    compartments : mapping, optional
+        Compartment -> families measured in it; of the families that stand in `chosen` only what is per cell is taken.
+    planes : mapping or sequence of str
+        Family -> planes that it is measured in (`intensity_red`, `od_hematoxylin`), or the same for all families.
+    tissues : iterable of str
+        Classes of the tissue map, as `safe_names` gives them.
+    values : mapping, optional
+        Placeholder -> texts that stand in its place (`{"radius": ["25", "100"]}`).
+    """
+    wanted, texts = set(chosen), {"tissue": tuple(tissues)} | dict(values or {})
+    inner = [
+        column
+        for compartment, names in (compartments or {}).items()
+        for column in _of_compartment(compartment, set(names), planes, texts)
+    ]
+    per_cell = [column for column in (*families.OF_COMPARTMENTS, *families.OF_CELLS) if column.per == "cell"]
+    head = _expanded((column for column in cells.HEAD if column.family in wanted), texts)
+    tail = _expanded((column for column in (*per_cell, *cells.TAIL) if column.family in wanted), texts)
+    return (*head, *inner, *tail)
+
+
+def _of_compartment(
+    compartment: str,
+    chosen: set[str],
+    planes: Mapping[str, Sequence[str]] | Sequence[str],
+    texts: Mapping[str, Sequence[str]],
+) -> list[Column]:
+    """The columns of one compartment; those of a family in a plane stand together."""
     out: list[Column] = []
-    for column in COLUMNS:
-        if column.family not in chosen:
-            continue
-        if column.name == SIGNED_DISTANCE:
-            out.extend(find_column(signed_distance_name(tissue)) for tissue in tissues)
-        if "{" in column.name:
-            continue
-        if column.family == "focus" and "intensity" in chosen:
-            out.extend(_plane_columns(planes))
-            chosen.discard("intensity")
-        out.append(column)
-    if "intensity" in chosen:
-        at = next((i for i, c in enumerate(out) if c.family in _BEHIND_INTENSITY), len(out))
-        out[at:at] = _plane_columns(planes)
-    return tuple(out)
+    mine = [column for column in families.OF_COMPARTMENTS if column.family in chosen and column.per != "cell"]
+    for (family, per), rows in groupby(mine, key=lambda column: (column.family, column.per)):
+        names = [column.name for column in _expanded_names(rows, texts)]
+        seen = planes.get(family, ()) if isinstance(planes, Mapping) else planes
+        prefixes = [f"{compartment}_{plane}_" for plane in seen] if per == "plane" else [f"{compartment}_"]
+        out.extend(find_column(prefix + name) for prefix in prefixes for name in names)
+    return out
+
+
+def _expanded_names(columns: Iterable[Column], texts: Mapping[str, Sequence[str]]) -> list[Column]:
+    """One column for each value of each placeholder in its name; none for a placeholder without values."""
+    out: list[Column] = []
+    for column in columns:
+        keys = re.findall(r"\{(\w+)\}", column.name)
+        out.extend(
+            replace(column, name=column.name.format(**dict(zip(keys, chosen, strict=True))))
+            for chosen in product(*(texts.get(key, ()) for key in keys))
+        )
+    return out
+
+
+def _expanded(columns: Iterable[Column], texts: Mapping[str, Sequence[str]]) -> list[Column]:
+    return [find_column(column.name) for column in _expanded_names(columns, texts)]
 
 
 def safe_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -195,12 +212,7 @@ def signed_distance_name(tissue: str) -> str:
 def mapped_tissues(names: Iterable[str]) -> tuple[str, ...]:
     """The classes (safe names) of the map that a table with these columns was measured with; empty: with none."""
     pattern = next(pattern for pattern, column in _PATTERNS if column.name == SIGNED_DISTANCE)
-    return tuple(match.group(1) for name in names if (match := pattern.match(name)))
-
-
-def _plane_columns(planes: Iterable[str]) -> list[Column]:
-    keys = [c.name.rsplit("_", 1)[1] for c in COLUMNS if c.name.startswith("od_{stain}_")]
-    return [find_column(f"{plane}_{key}") for plane in planes for key in keys]
+    return tuple(match.group(1) for name in names if (match := pattern.fullmatch(name)))
 
 
 def describe_columns(names: Iterable[str]) -> list[dict[str, str | float | None]]:

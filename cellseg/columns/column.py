@@ -29,3 +29,8 @@ class Column:
     maximum: float | None = None
     family: str = "shape"
     per: Per = "cell"
+
+
+PLANE_UNIT = "of the plane"
+"""Unit of what is measured in a plane's own unit: gray levels, OD, or L* a* b*."""
+COMPARTMENTS = ("nucleus", "cytoplasm", "cell")

@@ -162,8 +162,9 @@ def measure(
     """Measure each cell in physical units: a Parquet table, one row a label."""
 
     def act() -> None:
-        from cellseg.config import InputSettings, MeasureSettings
+        from cellseg.config import InputSettings
         from cellseg.io.settings import read_settings
+        from cellseg.measure_config import MeasureSettings
         from cellseg.network_config import TissueSettings
         from cellseg.stages.measure import measure_cells
 

@@ -1,55 +1,49 @@
 """The only list of feature families, and what runs them over a window of cells. Floor 3: arrays in, arrays out.
 
-A new family is one function in its own file, one line in `WINDOW_FAMILIES` (what a cell's own window tells) or
-`SLIDE_FAMILIES` (what needs the centroids of the whole slide), its name in `MeasureSettings.families` and its columns
-in `columns.py`.
+A new family is one function in its own file, its name in `measure_config.py`, its columns in `cellseg/columns/`, and
+one line here: in `COMPARTMENT_FAMILIES` or `PLANE_FAMILIES` (what a compartment's own pixels tell), in `CELL_FAMILIES`
+(what a window tells once a cell), in `SLIDE_FAMILIES` (what needs the centroids of the whole slide) or in
+`LATE_FAMILIES` (what needs other columns of all its cells).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellseg.columns import Column, Family, columns_of, safe_names
-from cellseg.config import MeasureSettings
+from cellseg.columns import Column, columns_of, safe_names
 from cellseg.measure.boxes import Cells, scan_cells
+from cellseg.measure.compartments import assign_cytoplasm, ring_margin_px
 from cellseg.measure.detected import UNSAID, Detected
 from cellseg.measure.focus import measure_edge_sharpness
 from cellseg.measure.intensity import describe_plane, gather_pixels
 from cellseg.measure.neighborhood import measure_neighborhoods
 from cellseg.measure.shape import measure_shapes
 from cellseg.measure.tissue import no_tissue
-from cellseg.preprocess.normalize import Plane, gray_plane, measured_stains
+from cellseg.measure.view import (
+    CellWindow,
+    PlaneValues,
+    channel_planes,
+    derived_planes,
+    detail_planes,
+    outlined,
+    plane_names,
+)  # fmt: skip
+from cellseg.measure_config import MeasureSettings
+from cellseg.preprocess.normalize import gray_plane
 from cellseg.preprocess.recipe import Recipe
 from cellseg.types import Labels, Pixels, Window
 
 Values = dict[str, NDArray[Any]]
 """Column name to one value a cell."""
-_BATCH = 1024
-"""Cells measured together: few enough that their pixels stay in the processor's cache."""
+_BATCH_CELLS = 1024
+_BATCH_PX = 4_000_000
+"""Cells measured together, and pixels of their boxes: few enough that they stay in the processor's cache."""
 DECIMALS = 6
-"""Digits kept after the point: the same text on every machine, far finer than any measurement."""
-
-
-@dataclass(frozen=True)
-class CellWindow:
-    """What a family sees: some cells whole, with a margin of 1 px where the image has it.
-
-    `boxes` are y0, y1, x0, x1 in px of this window; labels of other cells are there too and are to be ignored.
-    """
-
-    labels: Labels
-    pixels: Pixels
-    ids: Labels
-    boxes: NDArray[np.int64]
-    n_pixels: NDArray[np.int64]
-    recipe: Recipe
+"""Digits kept after the point, six significant ones of small values: the same text on every machine."""
 
 
 def _shape(view: CellWindow) -> Values:
@@ -57,35 +51,21 @@ def _shape(view: CellWindow) -> Values:
 
 
 def _intensity(view: CellWindow) -> Values:
+    """Of all planes, from the cells' pixels alone: quicker than patches."""
     values, starts = gather_pixels(view.labels, view.pixels, view.ids, view.boxes, view.n_pixels)
     out: Values = {}
     for index, name in enumerate(channel_planes(view.recipe)):
         out |= _named(name, describe_plane(values[:, index], starts))
-    for plane in _derived_planes(view.recipe):
+    for plane in derived_planes(view.recipe):
         out |= _named(plane.name, describe_plane(plane.render(values[None])[0], starts, scale=plane.scale))
     return out
-
-
-@lru_cache(maxsize=8)
-def _derived_planes(recipe: Recipe) -> tuple[Plane, ...]:
-    """Gray of colour and stains; kept, for tables of 16-bit images take milliseconds to make."""
-    return (*((gray_plane(recipe),) if recipe.is_rgb else ()), *measured_stains(recipe))
-
-
-@lru_cache(maxsize=8)
-def _gray(recipe: Recipe) -> Plane:
-    return gray_plane(recipe)
-
-
-def _named(plane: str, statistics: Mapping[str, NDArray[Any]]) -> Values:
-    return {f"{plane}_{key}": column for key, column in statistics.items()}
 
 
 def _focus(view: CellWindow) -> Values:
     recipe = view.recipe
     sharpness = measure_edge_sharpness(
         view.labels, view.pixels, view.ids, view.boxes,
-        gray=_gray(recipe), contrast=recipe.gray_contrast, mpp=recipe.mpp,
+        gray=gray_plane(recipe), contrast=recipe.gray_contrast, mpp=recipe.mpp,
     )  # fmt: skip
     return {"edge_sharpness_per_um": sharpness}
 
@@ -99,33 +79,39 @@ def _neighborhood(cells: Cells, recipe: Recipe, settings: MeasureSettings) -> Va
     )  # fmt: skip
 
 
-WINDOW_FAMILIES: dict[str, Callable[[CellWindow], Values]] = {
-    "shape": _shape,
-    "intensity": _intensity,
-    "focus": _focus,
-}
+COMPARTMENT_FAMILIES: dict[str, Callable[[CellWindow], Values]] = {"shape": _shape, "intensity": _intensity}
+"""Families that look at a compartment's mask, or that see to the planes themselves."""
+PLANE_FAMILIES: dict[str, Callable[[CellWindow, PlaneValues], Values]] = {}
+"""Families that look at one plane in a compartment."""
+CELL_FAMILIES: dict[str, Callable[[CellWindow], Values]] = {"focus": _focus}
+"""Families that look at the outlined object and its surroundings, once a cell."""
 SLIDE_FAMILIES: dict[str, Callable[[Cells, Recipe, MeasureSettings], Values]] = {"neighborhood": _neighborhood}
-
-
-def channel_planes(recipe: Recipe) -> tuple[str, ...]:
-    """`intensity_<channel>` of each stored channel: lower case, no signs but `_`, each name once."""
-    names: list[str] = []
-    for index, channel in enumerate(recipe.channel_names):
-        name = "intensity_" + (re.sub(r"[^a-z0-9]+", "_", channel.lower()).strip("_") or f"channel_{index + 1}")
-        copies = sum(other == name or re.fullmatch(rf"{name}_\d+", other) is not None for other in names)
-        names.append(f"{name}_{copies + 1}" if name in names else name)
-    return tuple(names)
-
-
-def plane_names(recipe: Recipe) -> tuple[str, ...]:
-    """The planes whose statistics the table holds, in its order: stored channels, gray of colour, stains."""
-    return (*channel_planes(recipe), *(plane.name for plane in _derived_planes(recipe)))
+"""Families that look at all centroids of a slide."""
 
 
 def measured_columns(recipe: Recipe, settings: MeasureSettings, tissues: Iterable[str] = ()) -> tuple[Column, ...]:
     """The columns of the measurements table of a slide, in order; `tissues` are the classes of its tissue map."""
-    families: tuple[Family, ...] = ("identity", "position", *settings.families, "detection", "tissue", "flags")
-    return columns_of(families, plane_names(recipe), safe_names(tissues))
+    detail = detail_planes(recipe, settings)
+    planes = dict.fromkeys(PLANE_FAMILIES, detail) | {"intensity": plane_names(recipe)}
+    return columns_of(
+        ("identity", "position", *settings.families, "detection", "tissue", "flags"),
+        compartments=compartment_families(recipe, settings), planes=planes, tissues=safe_names(tissues),
+    )  # fmt: skip
+
+
+def compartment_families(recipe: Recipe, settings: MeasureSettings) -> dict[str, tuple[str, ...]]:
+    """The compartments that are measured, in the table's order, and the families of each."""
+    own = outlined(recipe, settings)
+    if own == "cell" or settings.ring_um == 0:
+        return {own: settings.families}
+    more = {"cytoplasm": settings.cytoplasm_families, "cell": settings.cell_families}
+    return {own: settings.families, **{name: families for name, families in more.items() if families}}
+
+
+def margin_px(recipe: Recipe, settings: MeasureSettings) -> int:
+    """Pixels around a cell's box that bear on its measurements."""
+    has_ring = len(compartment_families(recipe, settings)) > 1
+    return ring_margin_px(settings.ring_um / recipe.mpp) if has_ring else 1
 
 
 def measure_slide(cells: Cells, *, recipe: Recipe, settings: MeasureSettings) -> Values:
@@ -148,12 +134,13 @@ def measure_window(
     detected: Detected = UNSAID,
     tissue: Values | None = None,
 ) -> Values:
-    """All columns of some cells but `sample` and those of `measure_slide`, floats rounded to 6 decimals.
+    """All columns of some cells but `sample` and those of whole slides, floats rounded.
 
     Parameters
     ----------
     labels : (H, W) ndarray of uint32
-        The label image in `window`, which holds the cells whole and 1 px around them (except where the image ends).
+        The label image in `window`, which holds the cells whole and `margin_px` around them (except where the image
+        ends).
     pixels : (H, W, C) ndarray of uint8 or uint16
         The image in `window`.
     cells : Cells
@@ -163,7 +150,7 @@ def measure_window(
     recipe : Recipe
         Pixel size, channels, stains and size of the image.
     settings : MeasureSettings
-        Which families.
+        Which families, in which compartments.
     detected : Detected
         What the segmentation said of the labels.
     tissue : dict of str to (n,) ndarray, optional
@@ -174,24 +161,83 @@ def measure_window(
     dict of str to (n,) ndarray
         Column name to values.
     """
-    labels = np.ascontiguousarray(labels)
-    boxes = cells.boxes - np.array([window.y0, window.y0, window.x0, window.x0])
-    pixels = np.ascontiguousarray(pixels)  # type: ignore[assignment]
-    parts = []
-    for start in range(0, max(len(cells), 1), _BATCH):
-        batch = slice(start, start + _BATCH)
-        view = CellWindow(labels, pixels, cells.ids[batch], boxes[batch], cells.n_pixels[batch], recipe)
-        parts.append(_measure_families(view, settings))
-    out = _positions(cells, recipe) | {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return _rounded(out | detected.columns_of(cells.ids) | (no_tissue(len(cells)) if tissue is None else tissue))
+    labels, pixels = np.ascontiguousarray(labels), np.ascontiguousarray(pixels)  # type: ignore[assignment]
+    here = Cells(cells.ids, cells.table - np.array([window.y0, window.y0, window.x0, window.x0, 0, 0, 0]))
+    out = _positions(cells, recipe)
+    chosen = compartment_families(recipe, settings)
+    images: dict[str, Labels] = {outlined(recipe, settings): labels}
+    if len(chosen) > 1:
+        ring = assign_cytoplasm(labels, settings.ring_um / recipe.mpp)
+        images |= {"cytoplasm": ring, "cell": np.where(labels > 0, labels, ring)}
+    for compartment, families in chosen.items():
+        image, own = images[compartment], compartment == outlined(recipe, settings)
+        parts = here if own else _parts_of(here, image)
+        measured = _measure_batches(image, pixels, parts, recipe, settings, families, compartment, own=own)
+        out |= measured if own else _spread(measured, parts.ids, cells.ids)
+    out |= detected.columns_of(cells.ids) | (no_tissue(len(cells)) if tissue is None else tissue)
+    return _rounded(out)
 
 
-def _measure_families(view: CellWindow, settings: MeasureSettings) -> Values:
+def _parts_of(cells: Cells, compartment: Labels) -> Cells:
+    """Where the compartment of each of these cells lies; those that have none are left out."""
+    found = scan_cells(compartment)
+    return found.take(np.flatnonzero(np.isin(found.ids, cells.ids)))
+
+
+def _spread(values: Values, ids: Labels, all_ids: Labels) -> Values:
+    """The columns of some cells as columns of all; NaN, or 0 of counts, for those that have no such compartment."""
+    if len(ids) == len(all_ids):
+        return values
+    rows = np.searchsorted(all_ids, ids)
     out: Values = {}
-    for family, measure in WINDOW_FAMILIES.items():
-        if family in settings.families:
-            out |= measure(view)
+    for name, column in values.items():
+        out[name] = np.full(len(all_ids), np.nan if column.dtype == np.float64 else 0, column.dtype)
+        out[name][rows] = column
     return out
+
+
+def _measure_batches(
+    labels: Labels,
+    pixels: Pixels,
+    cells: Cells,
+    recipe: Recipe,
+    settings: MeasureSettings,
+    families: Iterable[str],
+    compartment: str,
+    *,
+    own: bool,
+) -> Values:
+    """The families of one compartment; of the outlined object also what is measured once a cell."""
+    detail = detail_planes(recipe, settings)
+    chosen = set(families)
+    parts: list[Values] = []
+    for rows in _batches(cells):
+        view = CellWindow(
+            labels, pixels, cells.ids[rows], cells.boxes[rows], cells.n_pixels[rows], recipe, settings
+        )  # fmt: skip
+        out: Values = {}
+        for family in filter(chosen.__contains__, COMPARTMENT_FAMILIES):
+            out |= _named(compartment, COMPARTMENT_FAMILIES[family](view))
+        for family in filter(chosen.__contains__, PLANE_FAMILIES):
+            for plane in detail:
+                out |= _named(f"{compartment}_{plane}", PLANE_FAMILIES[family](view, view.plane(plane)))
+        for family in filter(chosen.__contains__, CELL_FAMILIES if own else ()):
+            out |= CELL_FAMILIES[family](view)
+        parts.append(out)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _batches(cells: Cells) -> list[slice]:
+    """Rows that are measured together; one empty batch where there is no cell."""
+    sides = cells.boxes[:, 1::2] - cells.boxes[:, ::2] + 2
+    ends = np.cumsum(sides[:, 0] * sides[:, 1])
+    out, start = [], 0
+    while start < len(cells):
+        before = ends[start - 1] if start else 0
+        stop = min(int(np.searchsorted(ends, before + _BATCH_PX, "right")), start + _BATCH_CELLS)
+        out.append(slice(start, max(stop, start + 1)))
+        start = out[-1].stop
+    return out or [slice(0, 0)]
 
 
 def measure_image(labels: Labels, pixels: Pixels, *, recipe: Recipe, settings: MeasureSettings | None = None) -> Values:
@@ -206,7 +252,7 @@ def measure_image(labels: Labels, pixels: Pixels, *, recipe: Recipe, settings: M
     recipe : Recipe
         Of this image.
     settings : MeasureSettings, optional
-        All families by default.
+        The default families by default.
 
     Returns
     -------
@@ -236,6 +282,10 @@ def _positions(cells: Cells, recipe: Recipe) -> Values:
         "bbox_x1_px": x1,
         "touches_border": (y0 == 0) | (x0 == 0) | (y1 == recipe.height_px) | (x1 == recipe.width_px),
     }
+
+
+def _named(prefix: str, values: Mapping[str, NDArray[Any]]) -> Values:
+    return {f"{prefix}_{name}": column for name, column in values.items()}
 
 
 def _rounded(values: Values) -> Values:

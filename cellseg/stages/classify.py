@@ -52,11 +52,12 @@ def classify_cells(
     """
     fit = None if reference is None else read_reference(reference)
     where, stain = str(measurements), recipe.stain
-    check_verdict_inputs(read_schema(measurements), fit, stain, settings, where)
+    schema = read_schema(measurements)
+    check_verdict_inputs(schema, fit, stain, settings, where)
     sharpness = read_sharpness(measurements, settings.exclude)
     counts: Counter[Status] = Counter()
     with TableWriter(out, VERDICT_COLUMNS) as writer:
-        for batch in read_batches(measurements, verdict_inputs(fit, stain, settings)):
+        for batch in read_batches(measurements, verdict_inputs(schema.names, fit, stain, settings)):
             verdicts = judge_cells(batch, fit, stain=stain, sharpness=sharpness, settings=settings)
             writer.write(verdicts)
             counts.update(verdicts["status"].to_pylist())

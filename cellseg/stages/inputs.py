@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from cellseg.columns import find_column
+from cellseg.columns import find_measured
 from cellseg.config import Config
 from cellseg.errors import ConfigError, TableError
 from cellseg.io.samples import read_samples
 from cellseg.io.settings import read_config
+from cellseg.measure_config import Family
 from cellseg.stages.methods import method_fault
 
-SWITCHED = ("shape", "intensity", "focus", "neighborhood")
+SWITCHED = get_args(Family)
 """Families of columns that `measure.families` switches."""
 
 
@@ -67,7 +68,7 @@ def name_faults(config: Config) -> list[str]:
 
 def _name_fault(name: str, families: Collection[str]) -> str:
     try:
-        column = find_column(name)
+        column = find_measured(name)
     except TableError as error:
         return str(error)
     if column.dtype in ("string", "bool"):
@@ -92,7 +93,7 @@ def _tissue_faults(config: Config, named: Mapping[str, str]) -> list[str]:
 
 
 def _is_tissue(name: str) -> bool:
-    return find_column(name).family == "tissue"
+    return find_measured(name).family == "tissue"
 
 
 def _weights_faults(config: Config) -> list[str]:

@@ -21,14 +21,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cellseg.columns import Column
-from cellseg.config import MeasureSettings
 from cellseg.errors import LabelError, TableError
 from cellseg.io.labels import LabelImage, open_labels
 from cellseg.io.slide import open_slide
 from cellseg.io.table import TableWriter, read_table
 from cellseg.measure.boxes import X0, Y0, Cells, merge_cells, scan_cells
 from cellseg.measure.detected import UNSAID, Detected
-from cellseg.measure.registry import Values, measure_slide, measure_window, measured_columns
+from cellseg.measure.registry import Values, margin_px, measure_slide, measure_window, measured_columns
+from cellseg.measure_config import MeasureSettings
 from cellseg.network_config import TissueSettings
 from cellseg.preprocess.recipe import Recipe
 from cellseg.stages.cell_tissue import TissueMap, open_tissue
@@ -60,7 +60,8 @@ class _Source:
     def measure(self, rows: NDArray[np.int64]) -> Values:
         """All columns but `sample` of the cells of these rows, and the rows themselves under "row"."""
         cells = self.cells.take(rows)
-        window = cells.window().grow(1).clip(self.slide.height, self.slide.width)
+        margin = margin_px(self.recipe, self.settings)
+        window = cells.window().grow(margin).clip(self.slide.height, self.slide.width)
         values = measure_window(
             self.labels.read(window), self.slide.read(window), cells, window,
             recipe=self.recipe, settings=self.settings, detected=self.detected,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellseg.classify.finding import float_column
-from cellseg.columns import find_column
+from cellseg.columns import find_column, full_name
 from cellseg.config import ReportSettings
 from cellseg.errors import LabelError, TableError
 from cellseg.io.atomic import atomic_path
@@ -232,8 +232,9 @@ def describe_slide(recipe: Recipe) -> str:
 
 def _read_cells(path: Path, recipe: Recipe) -> _Cells:
     names = ["sample", "cell_id", "centroid_y_px", "centroid_x_px", "status"]
-    size = "equivalent_diameter_um"
-    has_size = size in read_schema(path).names
+    present = read_schema(path).names
+    size = full_name("equivalent_diameter_um", present)
+    has_size = size in present
     table = read_table(path, [*names, *([size] if has_size else [])])
     order = {name: code for code, name in enumerate(DRAW_ORDER)}
     return _Cells(
@@ -251,7 +252,7 @@ def _plot(cells: Path, table: _Cells, settings: ReportSettings, reference: Path 
     fit = read_reference(reference).features if reference else {}
     present = set(read_schema(cells).names)
     features = []
-    for name in settings.plot_features:
+    for name in (full_name(name, present) for name in settings.plot_features):
         if name not in present:
             continue
         values = float_column(read_table(cells, [name]), name)

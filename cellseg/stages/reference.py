@@ -14,6 +14,7 @@ from cellseg.classify.exclude import SHARPNESS, check_exclusion, exclusion_colum
 from cellseg.classify.finding import float_column
 from cellseg.classify.reference import ReferenceFit, fit_healthy
 from cellseg.classify.tissues import TISSUE
+from cellseg.columns import full_name
 from cellseg.config import ClassifySettings, ExcludeSettings, ReferenceSettings
 from cellseg.io.atomic import write_json
 from cellseg.io.table import read_batches, read_schema
@@ -82,12 +83,14 @@ def fit_reference(measurements: Sequence[Path], out: Path, *, stain: Stain, sett
     read = [path for path, failure in failures.items() if failure is None]
     healthy = [_read_healthy(path, settings.exclude, by_tissue=settings.reference.by_tissue) for path in read]
     healthy.sort(key=lambda one: one.sample)
-    missing = _missing_features(healthy, settings.reference.features)
-    fit = _fit(healthy, missing, stain, settings.reference)
+    known_names = healthy[0].names if healthy else ()
+    features = list(dict.fromkeys(full_name(name, known_names) for name in settings.reference.features))
+    missing = _missing_features(healthy, features)
+    fit = _fit(healthy, features, missing, stain, settings.reference)
     if settings.reference.by_tissue:
         known = sorted({tissue for one in healthy for tissue in one.tissues if tissue})
         parts = {tissue: [one.within(tissue) for one in healthy] for tissue in known}
-        fits = {tissue: _fit(part, missing, stain, settings.reference) for tissue, part in parts.items()}
+        fits = {tissue: _fit(part, features, missing, stain, settings.reference) for tissue, part in parts.items()}
         fit = replace(fit, tissues=fits)
     samples = {one.sample: {"n_cells": one.n_kept, "n_excluded": one.kept.size - one.n_kept} for one in healthy}
     used = {"exclude": settings.exclude.model_dump(), "reference": settings.reference.model_dump()}
@@ -96,12 +99,16 @@ def fit_reference(measurements: Sequence[Path], out: Path, *, stain: Stain, sett
 
 
 def _fit(
-    healthy: Sequence[_Healthy], missing: dict[str, str], stain: Stain, settings: ReferenceSettings
+    healthy: Sequence[_Healthy],
+    features: Sequence[str],
+    missing: dict[str, str],
+    stain: Stain,
+    settings: ReferenceSettings,
 ) -> ReferenceFit:
     """The fit on the kept cells of all samples."""
     return fit_healthy(
         lambda name: _pool(healthy, name),
-        [name for name in settings.features if name not in missing],
+        [name for name in features if name not in missing],
         stain=stain,
         n_cells=sum(one.n_kept for one in healthy),
         left_out=missing,
@@ -114,7 +121,7 @@ def _read_healthy(path: Path, settings: ExcludeSettings, *, by_tissue: bool) -> 
     check_exclusion(settings, list(names), str(path))
     sharpness = read_sharpness(path, settings)
     sample, kept = "", []
-    for batch in read_batches(path, ["sample", *exclusion_columns(settings)]):
+    for batch in read_batches(path, ["sample", *exclusion_columns(settings, names)]):
         mask = np.ones(batch.num_rows, bool)
         for finding in find_excluded(batch, settings, sharpness=sharpness):
             mask[finding.rows] = False
@@ -135,7 +142,7 @@ def _with_tissues(one: _Healthy) -> _Healthy:
 
 def read_sharpness(path: Path, settings: ExcludeSettings) -> float:
     """The median edge sharpness of a slide's cells, 1/um, from one pass over that column; NaN where it is not used."""
-    if SHARPNESS not in exclusion_columns(settings):
+    if SHARPNESS not in exclusion_columns(settings, ()):
         return float("nan")
     parts = [float_column(batch, SHARPNESS) for batch in read_batches(path, [SHARPNESS])]
     return median_sharpness(np.concatenate([*parts, np.empty(0)]))

@@ -17,7 +17,7 @@ from scipy.stats import binomtest
 from cellseg.classify.finding import float_column
 from cellseg.classify.tissues import TISSUE
 from cellseg.cohort_columns import SUMMARY_COLUMNS, SUMMARY_FEATURES, TISSUE_SUMMARY_COLUMNS
-from cellseg.columns import Column, mapped_tissues
+from cellseg.columns import Column, full_name, mapped_tissues
 from cellseg.io.samples import Sample, read_samples
 from cellseg.io.table import ARROW_TYPES, TableWriter, read_batches, read_schema
 from cellseg.stages.ledger import LedgerRow, judge_sample, write_ledger
@@ -168,7 +168,8 @@ def _ratio(part: float, whole: float) -> float:
 def _medians(cells: Path, kept: NDArray[np.bool_]) -> dict[str, float]:
     """Median of each feature of the summary over the kept cells, one column in memory at a time."""
     present = set(read_schema(cells).names)
-    return {f"median_{name}": _median(cells, name, kept) if name in present else NAN for name in SUMMARY_FEATURES}
+    known = {name: full_name(name, present) for name in SUMMARY_FEATURES}
+    return {f"median_{name}": _median(cells, at, kept) if at in present else NAN for name, at in known.items()}
 
 
 def _median(cells: Path, name: str, kept: NDArray[np.bool_]) -> float:

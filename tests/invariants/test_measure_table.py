@@ -6,13 +6,20 @@ from fields import blobs, giant, he_look
 from measuring import measured_bytes, odd_shapes, read_columns, recipe_for, write_pair
 
 from cellseg.measure.registry import measure_image
+from cellseg.measure_config import MeasureSettings
 from cellseg.stages import measure as stage
 
 INVARIANT = (
-    "n_pixels", "perimeter_um", "equivalent_diameter_um", "major_axis_um", "minor_axis_um", "max_feret_um",
-    "min_feret_um", "eccentricity", "convex_area_um2", "solidity", "extent", "circularity", "aspect_ratio",
-    "intensity_green_mean", "intensity_gray_q95", "od_hematoxylin_sd", "edge_sharpness_per_um",
-    "nearest_neighbor_um", "density_per_mm2", "touches_border",
+    *(
+        f"nucleus_{name}"
+        for name in (
+            "n_pixels", "perimeter_um", "equivalent_diameter_um", "major_axis_um", "minor_axis_um", "max_feret_um",
+            "min_feret_um", "eccentricity", "convex_area_um2", "solidity", "extent", "circularity", "aspect_ratio",
+            "intensity_green_mean", "intensity_gray_q95", "od_hematoxylin_sd",
+        )
+    ),
+    "edge_sharpness_per_um", "nearest_neighbor_um", "density_per_mm2", "touches_border",
+    "cytoplasm_intensity_gray_mean", "cell_area_um2", "cell_perimeter_um",
 )  # fmt: skip
 
 
@@ -69,14 +76,18 @@ def test_new_ids_move_rows_and_change_nothing_else(tmp_path):
 
 def test_pixel_size_scales_lengths_and_areas_only():
     pixels, labels = field()
-    one, half = (measure_image(labels, pixels, recipe=recipe_for(pixels, mpp=mpp)) for mpp in (1.0, 0.5))
+    # the ring of cytoplasm has its width in um: it keeps the same pixels where that is halved too
+    one, half = (
+        measure_image(labels, pixels, recipe=recipe_for(pixels, mpp=mpp), settings=MeasureSettings(ring_um=4 * mpp))
+        for mpp in (1.0, 0.5)
+    )
 
     for name, values in one.items():
         if values.dtype == object:
             assert (half[name] == values).all(), name  # words have no size
             continue
         power = {"um": 1, "um2": 2}.get(name.rsplit("_", 1)[-1], 0)
-        if name in ("density_per_mm2", "edge_sharpness_per_um"):
+        if name.startswith(("density", "edge_sharpness", "local_clustering")):
             continue  # the one has a radius in um, the other is tested against its closed form
         # both are rounded to 6 decimals
         assert np.allclose(half[name], values * 0.5**power, rtol=0, atol=1.01e-6, equal_nan=True), name
@@ -92,7 +103,7 @@ def test_moving_the_image_moves_positions_only():
     after = measure_image(wide[1], wide[0], recipe=recipe_for(wide[0]))
 
     for name, values in before.items():
-        if name == "density_per_mm2":
+        if name.startswith(("density", "local_clustering")):
             continue  # more of the disc lies in the larger image
         moved = {"y": 37, "x": 61}.get(name.split("_")[1][0], 0) if name.startswith(("centroid", "bbox")) else 0
         assert (

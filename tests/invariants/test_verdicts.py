@@ -18,7 +18,8 @@ from cellseg.stages.reference import fit_reference
 from cellseg.stages.tables import write_tables
 from cellseg.types import STATUSES
 
-FEATURES = ("area_um2", "circularity", "solidity")
+AREA = "nucleus_area_um2"
+FEATURES = (AREA, "nucleus_circularity", "nucleus_solidity")
 SETTINGS = ClassifySettings(
     rules=(), reference=ReferenceSettings(features=FEATURES, abnormal_quantile=0.98, uncertain_quantile=0.9)
 )
@@ -76,7 +77,9 @@ def test_units(healthy, cells):
     """With areas in other units (and the bounds likewise), the same cells are abnormal, with the same scores."""
     scaled = [
         table.set_column(
-            table.schema.get_field_index("area_um2"), "area_um2", pa.array(table["area_um2"].to_numpy() * 1000.0)
+            table.schema.get_field_index("nucleus_area_um2"),
+            "nucleus_area_um2",
+            pa.array(table["nucleus_area_um2"].to_numpy() * 1000.0),
         )
         for table in (healthy, cells)
     ]
@@ -91,7 +94,7 @@ def test_units(healthy, cells):
 
 def test_a_rule_only_ever_makes_a_verdict_graver(healthy, cells):
     grade = {"healthy": 0, "uncertain": 1, "abnormal": 2, "excluded": 3}
-    rules = SETTINGS.model_copy(update={"rules": (Rule(column="area_um2", above=70, status="uncertain"),)})
+    rules = SETTINGS.model_copy(update={"rules": (Rule(column="nucleus_area_um2", above=70, status="uncertain"),)})
     without = [grade[s] for s in judge(cells, fit(healthy))["status"].to_pylist()]
     with_rule = [grade[s] for s in judge(cells, fit(healthy), rules)["status"].to_pylist()]
     assert all(b >= a for a, b in zip(without, with_rule, strict=True))

@@ -65,12 +65,12 @@ def test_canonical_refuses_gaps_order_and_pieces():
 
 
 def test_table_refuses_types_ranges_and_disorder():
-    good = {"cell_id": pa.array([1, 3], pa.uint32()), "solidity": pa.array([0.5, None], pa.float64())}
-    assert_table(pa.table(good), ["cell_id", "solidity"])
+    good = {"cell_id": pa.array([1, 3], pa.uint32()), "nucleus_solidity": pa.array([0.5, None], pa.float64())}
+    assert_table(pa.table(good), ["cell_id", "nucleus_solidity"])
     for wrong, message in (
         ({"cell_id": pa.array([1, 3], pa.int64())}, "uint32"),
         ({"cell_id": pa.array([3, 1], pa.uint32())}, "rise"),
-        ({"solidity": pa.array([0.5, 1.5], pa.float64())}, "1.5"),
+        ({"nucleus_solidity": pa.array([0.5, 1.5], pa.float64())}, "1.5"),
     ):
         with pytest.raises(AssertionError, match=message):
             assert_table(pa.table(good | wrong))

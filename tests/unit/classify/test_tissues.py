@@ -24,7 +24,7 @@ def cells(areas, tissues=FOUR, **columns):
 
 def fit_of(median, *, n_cells=500, fault="", abnormal_over=2.5, **more):
     """A reference on area alone, MAD 10, healthy within 20 of the median."""
-    features = {"area_um2": FeatureFit(median, 10.0, median - 20, median + 20)}
+    features = {"nucleus_area_um2": FeatureFit(median, 10.0, median - 20, median + 20)}
     return ReferenceFit("he", n_cells, features, {}, "rms", 10.0, 1.6, abnormal_over, fault, **more)
 
 
@@ -32,7 +32,7 @@ def judge(table, fit=None, *, rules=(), tissues=(), check=True):
     settings = ClassifySettings(rules=rules, exclude=ExcludeSettings(tissues=tissues))
     if check:
         check_verdict_inputs(table.schema, fit, "he", settings, "slide A")
-    table = table.select(verdict_inputs(fit, "he", settings))
+    table = table.select(verdict_inputs(table.column_names, fit, "he", settings))
     return judge_cells(table, fit, stain="he", sharpness=0.1, settings=settings).to_pydict()
 
 
@@ -42,13 +42,13 @@ class TestRules:
     def test_hits_cells_of_its_tissue_alone_and_says_which(self):
         verdict = judge(cells([200, 200, 200, 50]), fit_of(150, abnormal_over=99), rules=[self.RULE])
         assert verdict["status"] == ["uncertain", "abnormal", "uncertain", "uncertain"]
-        assert verdict["reasons"][1].startswith("area_um2 200 above 120 (rule for gland); ")
+        assert verdict["reasons"][1].startswith("nucleus_area_um2 200 above 120 (rule for gland); ")
         assert "rule" not in verdict["reasons"][0] + verdict["reasons"][2]
 
     def test_a_rule_for_all_tissues_is_as_ever(self):
         verdict = judge(cells([200, 50, 200, 200]), rules=[Rule(column="area_um2", above=120)])
         assert verdict["status"] == ["abnormal", "healthy", "abnormal", "abnormal"]
-        assert verdict["reasons"][2] == "area_um2 200 above 120 (rule)"
+        assert verdict["reasons"][2] == "nucleus_area_um2 200 above 120 (rule)"
 
     def test_cells_that_no_rule_is_for_are_not_called_healthy(self):
         verdict = judge(cells([50, 50, 50, 200]), rules=[self.RULE])
@@ -91,8 +91,8 @@ class TestReference:
         # stroma's own fit cannot judge: the fit of all does
         assert verdict["abnormal_score"] == [6.0, 0.0, 6.0, 6.0]
         assert verdict["status"] == ["abnormal", "healthy", "abnormal", "abnormal"]
-        assert verdict["reasons"][0] == "area_um2 160 (healthy 80-120)"
-        assert verdict["reasons"][3] == "area_um2 100 (healthy gland 140-180)"
+        assert verdict["reasons"][0] == "nucleus_area_um2 160 (healthy 80-120)"
+        assert verdict["reasons"][3] == "nucleus_area_um2 100 (healthy gland 140-180)"
 
     def test_order_and_company_change_nothing(self):
         rng = np.random.default_rng(0)
@@ -113,7 +113,7 @@ class TestReference:
         assert judge(table, self.BY_TISSUE) == judge(table, fit_of(100))
 
     def test_a_score_without_a_wild_feature_names_the_tissue(self):
-        features = {name: FeatureFit(0.5, 0.1, 0.3, 0.7) for name in ("solidity", "circularity")}
+        features = {name: FeatureFit(0.5, 0.1, 0.3, 0.7) for name in ("nucleus_solidity", "nucleus_circularity")}
         gland = ReferenceFit("he", 500, features, {}, "rms", 10.0, 0.5, 1.0)
         fit = ReferenceFit("he", 500, features, {}, "rms", 10.0, 9.0, 9.5, tissues={"gland": gland})
         both = np.full(4, 0.65)
@@ -138,14 +138,16 @@ class TestReference:
             ReferenceFit.from_dict(values, "r.json")
 
     def test_features_of_every_fit_must_be_there(self):
-        other = {"gland": ReferenceFit("he", 500, {"od_dab_mean": FeatureFit(1, 1, 0, 2)}, {}, "rms", 10.0, 1.6, 2.5)}
-        with pytest.raises(ModelError, match="od_dab_mean"):
+        other = {
+            "gland": ReferenceFit("he", 500, {"nucleus_od_dab_mean": FeatureFit(1, 1, 0, 2)}, {}, "rms", 10.0, 1.6, 2.5)
+        }
+        with pytest.raises(ModelError, match="nucleus_od_dab_mean"):
             judge(cells([60] * 4), fit_of(100, tissues=other))
 
 
 def test_settings_without_tissues_ask_for_no_column():
     settings = ClassifySettings(reference=ReferenceSettings(by_tissue=True))
-    assert "tissue" not in verdict_inputs(fit_of(100), "he", settings)
+    assert "tissue" not in verdict_inputs(measured(1).column_names, fit_of(100), "he", settings)
     areas = np.full(3, 60.0)
     older = measured(3, area_um2=areas).drop_columns(["tissue"])
     assert judge(older, fit_of(60))["status"] == ["healthy"] * 3

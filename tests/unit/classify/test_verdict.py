@@ -264,7 +264,7 @@ class TestTables:
 
     def test_only_the_columns_in_use_are_asked_for(self):
         settings = ClassifySettings(rules=[AREA_RULE, Rule(column="extent", above=1, stains=("hdab",))])
-        assert verdict_inputs(reference(), "he", settings) == (
+        assert verdict_inputs(cells([1.0]).column_names, reference(), "he", settings) == (
             "cell_id", "touches_border", "area_um2", "edge_sharpness_per_um", "solidity",
         )  # fmt: skip
 

@@ -7,9 +7,10 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from cellseg.config import Config, MeasureSettings, SegmentationSettings
+from cellseg.config import Config, SegmentationSettings
 from cellseg.errors import ConfigError
 from cellseg.io.settings import config_yaml, read_config, read_segmentation, read_settings
+from cellseg.measure_config import MeasureSettings
 
 
 def config(tmp_path: Path, text: str) -> Path:

@@ -5,21 +5,25 @@ from typing import get_args
 import numpy as np
 from measuring import recipe_for
 
-from cellseg.config import MeasureSettings
+from cellseg.columns import COLUMNS
 from cellseg.measure.registry import (
+    CELL_FAMILIES,
+    COMPARTMENT_FAMILIES,
+    PLANE_FAMILIES,
     SLIDE_FAMILIES,
-    WINDOW_FAMILIES,
-    channel_planes,
     measure_image,
     measured_columns,
-    plane_names,
 )
+from cellseg.measure.view import channel_planes, plane_names
+from cellseg.measure_config import CompartmentFamily, Family, MeasureSettings
 
 
 def test_families_are_those_of_the_settings():
-    literal = get_args(get_args(MeasureSettings.model_fields["families"].annotation)[0])
+    lists = (COMPARTMENT_FAMILIES, PLANE_FAMILIES, CELL_FAMILIES, SLIDE_FAMILIES)
 
-    assert sorted([*WINDOW_FAMILIES, *SLIDE_FAMILIES]) == sorted(literal) == sorted(MeasureSettings().families)
+    assert {name for families in lists for name in families} == set(get_args(Family))
+    assert {*COMPARTMENT_FAMILIES, *PLANE_FAMILIES} >= set(get_args(CompartmentFamily))
+    assert {column.family for column in COLUMNS if column.per != "cell"} == {*COMPARTMENT_FAMILIES, *PLANE_FAMILIES}
 
 
 def test_planes_of_colour_and_of_gray():
@@ -51,4 +55,4 @@ def test_arrays_give_every_column_but_the_sample():
 
     assert {"sample", *got} == {column.name for column in measured_columns(recipe, MeasureSettings())}
     assert all(len(values) == 1 for values in got.values())
-    assert measure_image(labels * 0, pixels, recipe=recipe)["area_um2"].shape == (0,)
+    assert measure_image(labels * 0, pixels, recipe=recipe)["nucleus_area_um2"].shape == (0,)

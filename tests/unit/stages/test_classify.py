@@ -36,7 +36,7 @@ class TestFitReference:
         record = json.loads((tmp_path / "ab.json").read_text())
         assert record["samples"] == {"A": {"n_cells": 260, "n_excluded": 40}, "B": {"n_cells": 250, "n_excluded": 0}}
         assert record["settings"]["reference"]["features"] == list(SETTINGS.reference.features)
-        assert fit.features["area_um2"].high < 100
+        assert fit.features["nucleus_area_um2"].high < 100
         assert fit.usable
         assert read_reference(tmp_path / "ab.json").to_dict() == fit.to_dict()
 
@@ -60,10 +60,10 @@ class TestFitReference:
 
     def test_features_that_a_stain_lacks_are_left_out_and_named(self, tmp_path):
         path = write_measured(tmp_path / "a.parquet", measured(100))
-        settings = ClassifySettings(rules=(), reference=ReferenceSettings(features=("area_um2", "od_dab_mean")))
+        settings = ClassifySettings(rules=(), reference=ReferenceSettings(features=("area_um2", "nucleus_od_dab_mean")))
         fit = fit_reference([path], tmp_path / "r.json", stain="he", settings=settings)
-        assert list(fit.features) == ["area_um2"]
-        assert fit.left_out == {"od_dab_mean": "not measured in A"}
+        assert list(fit.features) == ["nucleus_area_um2"]
+        assert fit.left_out == {"nucleus_od_dab_mean": "not measured in A"}
 
 
 class TestFitByTissue:
@@ -83,13 +83,15 @@ class TestFitByTissue:
     def test_each_tissue_with_cells_enough_has_a_fit_of_its_own(self, tmp_path):
         a, b, areas, tissues = self.samples(tmp_path)
         fit = fit_reference([b, a], tmp_path / "r.json", stain="he", settings=self.SETTINGS)
-        assert fit.n_cells == 300 and fit.features["area_um2"].median == pytest.approx(np.median(areas), abs=1e-6)
+        assert fit.n_cells == 300 and fit.features["nucleus_area_um2"].median == pytest.approx(
+            np.median(areas), abs=1e-6
+        )
         assert {name: (part.n_cells, part.fault) for name, part in fit.tissues.items()} == {
             "stroma": (120, ""), "gland": (120, ""), "fat": (20, "20 cells, 50 needed"),
         }  # fmt: skip
         for name in ("stroma", "gland"):
             expected = np.median(areas[tissues == name])
-            assert fit.tissues[name].features["area_um2"].median == pytest.approx(expected, abs=1e-6)
+            assert fit.tissues[name].features["nucleus_area_um2"].median == pytest.approx(expected, abs=1e-6)
         assert read_reference(tmp_path / "r.json").to_dict() == fit.to_dict()
 
     def test_a_cell_that_is_large_for_its_tissue_alone_is_found(self, tmp_path):
@@ -101,7 +103,7 @@ class TestFitByTissue:
         classify_cells(test, out, reference=tmp_path / "r.json", recipe=slide, settings=self.SETTINGS)
         verdicts = assert_table(out).to_pydict()
         assert verdicts["status"] == ["abnormal", "healthy", "healthy", "abnormal"]
-        assert verdicts["reasons"][0].startswith("area_um2 90 (healthy stroma 3")
+        assert verdicts["reasons"][0].startswith("nucleus_area_um2 90 (healthy stroma 3")
 
     def test_without_it_tissues_change_nothing(self, tmp_path):
         a, b, _, _ = self.samples(tmp_path)
@@ -143,7 +145,7 @@ class TestClassifyCells:
         test = write_measured(tmp_path / "t.parquet", measured(3, seed=5, area_um2=areas))
         counts, verdicts = self.classify(test, tmp_path, reference=tmp_path / "r.json")
         assert verdicts["status"] == ["healthy", "abnormal", "healthy"]
-        assert verdicts["reasons"][1].startswith("area_um2 200 (healthy ")
+        assert verdicts["reasons"][1].startswith("nucleus_area_um2 200 (healthy ")
         assert counts == {"healthy": 2, "abnormal": 1, "uncertain": 0, "excluded": 0}
 
     def test_row_groups_do_not_change_verdicts_and_the_slides_median_decides_focus(self, tmp_path):
@@ -176,7 +178,7 @@ class TestClassifyCells:
     def test_a_misspelt_rule_leaves_no_file(self, tmp_path):
         path = write_measured(tmp_path / "a.parquet", measured(3))
         settings = ClassifySettings(rules=[Rule(column="aera_um2", above=1)])
-        with pytest.raises(ConfigError, match="area_um2"):
+        with pytest.raises(ConfigError, match="nucleus_area_um2"):
             self.classify(path, tmp_path, settings=settings)
         assert sorted(p.name for p in tmp_path.iterdir()) == ["a.parquet"]
 
@@ -216,7 +218,7 @@ class TestWriteTables:
         assert_table(tmp_path / "out/cells.parquet")
         excluded = cells[cells["status"] == "excluded"]
         assert (excluded["reasons"] == "cut by the image border").all()
-        assert excluded["area_um2"].notna().all()
+        assert excluded["nucleus_area_um2"].notna().all()
 
     def test_columns_json_describes_every_column_in_order(self, tmp_path):
         write_tables(*self.make(tmp_path, measured(3)), tmp_path / "out")

@@ -11,10 +11,10 @@ from fields import blobs, fluorescence_look, he_look
 from measuring import measured_bytes, read_columns, recipe_for, write_pair
 
 from cellseg.columns import find_column
-from cellseg.config import MeasureSettings
 from cellseg.errors import ImageError, LabelError, TableError
 from cellseg.io.labels import open_labels
 from cellseg.measure.registry import measured_columns
+from cellseg.measure_config import MeasureSettings
 from cellseg.stages import measure as stage
 from cellseg.types import Window
 
@@ -60,7 +60,7 @@ def test_whole_table_has_documented_columns_in_order(pair):
 @pytest.mark.parametrize("families", [(), ("shape",), ("intensity",), ("focus", "neighborhood")])
 def test_only_the_families_asked_for(pair, families):
     files, recipe, out = pair
-    measured_bytes(*files, out, recipe, settings=MeasureSettings(families=families))
+    measured_bytes(*files, out, recipe, settings=MeasureSettings(families=families, ring_um=0))
 
     found = {find_column(name).family for name in pq.read_schema(out).names}
     assert found == {"identity", "position", "detection", "tissue", "flags", *families}
@@ -119,10 +119,10 @@ def test_sixteen_bit_levels_are_the_files_own(tmp_path):
     measured_bytes(*write_pair(tmp_path, pixels, labels), tmp_path / "t.parquet", recipe_for(pixels))
     table = read_columns(tmp_path / "t.parquet")
 
-    assert [n for n in table if n.endswith("_mean")] == ["intensity_gray_mean"]
+    assert [n for n in table if n.endswith("_mean")] == ["nucleus_intensity_gray_mean", "cytoplasm_intensity_gray_mean"]
     for cell in (1, 5, int(labels.max())):
-        assert table["intensity_gray_max"][cell - 1] == pixels[..., 0][labels == cell].max()
-        assert table["intensity_gray_q50"][cell - 1] == np.median(pixels[..., 0][labels == cell])
+        assert table["nucleus_intensity_gray_max"][cell - 1] == pixels[..., 0][labels == cell].max()
+        assert table["nucleus_intensity_gray_q50"][cell - 1] == np.median(pixels[..., 0][labels == cell])
 
 
 def test_labels_of_another_size_name_both(pair, tmp_path):

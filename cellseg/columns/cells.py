@@ -1,0 +1,44 @@
+"""What every cells table has: identity, position, what segmentation and tissue map say, flags, verdict. Floor 1."""
+
+from __future__ import annotations
+
+from cellseg.columns.column import Column, DType
+
+_MOMENTS = "Hu 1962, IRE Trans Inf Theory 8:179"
+
+
+def _c(
+    family: str, name: str, dtype: DType, unit: str, meaning: str, formula: str = "", source: str = "",
+    minimum: float | None = None, maximum: float | None = None,
+) -> Column:  # fmt: skip
+    return Column(name, dtype, unit, meaning, formula, source, minimum, maximum, family)
+
+
+HEAD: tuple[Column, ...] = (
+    _c("identity", "sample", "string", "", "the sample's name in the sample sheet"),
+    _c("identity", "cell_id", "uint32", "", "the cell's pixel value in labels.ome.tif and its id in every export", "raster order of the first pixel", "", 1),
+    _c("position", "centroid_y_px", "float64", "px", "centroid, downwards from the centre of the top row", "mean of y", _MOMENTS, 0),
+    _c("position", "centroid_x_px", "float64", "px", "centroid, rightwards from the centre of the left column", "mean of x", _MOMENTS, 0),
+    _c("position", "centroid_y_um", "float64", "um", "centroid, downwards", "centroid_y_px * mpp", _MOMENTS, 0),
+    _c("position", "centroid_x_um", "float64", "um", "centroid, rightwards", "centroid_x_px * mpp", _MOMENTS, 0),
+    _c("position", "bbox_y0_px", "int64", "px", "first row of the bounding box", "", "", 0),
+    _c("position", "bbox_x0_px", "int64", "px", "first column of the bounding box", "", "", 0),
+    _c("position", "bbox_y1_px", "int64", "px", "row after the last of the bounding box", "", "", 1),
+    _c("position", "bbox_x1_px", "int64", "px", "column after the last of the bounding box", "", "", 1),
+)  # fmt: skip
+"""What a table begins with."""
+TAIL: tuple[Column, ...] = (
+    _c("detection", "score", "float64", "1", "how sure the segmenter is that this is a cell; NaN for method threshold, which knows no scores", "of a Mask R-CNN: the softmax of the class; of a cell joined at seams: its best piece", "He et al. 2017, ICCV", 0, 1),
+    _c("detection", "class", "string", "", "what the segmenter says it is, one of the classes of its weights; empty for a segmenter without classes"),
+    _c("tissue", "tissue", "string", "", "class of the tissue map under the centroid; empty where the map has none (empty glass, not looked at, not drawn) and without a map", "map pixel floor((centroid + 0.5) * scale), scale = map px per px"),
+    _c("tissue", "tissue_probability", "float64", "1", "how sure the network is of that class there; NaN for maps that a person drew and where there is no tissue", "softmax, summed over the classes of a group, in steps of 1/255", "Badrinarayanan, Kendall, Cipolla 2017, IEEE TPAMI 39:2481", 0, 1),
+    _c("tissue", "tissue_distance_um", "float64", "um", "distance from the centroid to the nearest boundary of its tissue, no more than tissue.max_distance_um; NaN where there is no tissue", "(distance to the nearest centre of a map pixel of another class or of none, from the centre of the map pixel under the centroid, - 0.5 map px) * map mpp; the image's border is no boundary", "", 0),
+    _c("tissue", "signed_distance_{tissue}_um", "float64", "um", "distance from the centroid to the nearest boundary of this tissue, positive inside and negative outside, no farther than tissue.max_distance_um; one column for each class of the map, none without a map", "as tissue_distance_um inside; outside, minus the distance to the nearest map pixel of the class"),
+    _c("flags", "touches_border", "bool", "", "the bounding box touches the image's border: the cell may be cut there"),
+    _c("flags", "seam_joined", "bool", "", "joined from the pieces of several windows because it was larger than their overlap; never so for method threshold, which does not depend on tiles"),
+    _c("verdict", "status", "string", "", "healthy, abnormal, uncertain or excluded: exactly one"),
+    _c("verdict", "abnormal_score", "float64", "1", "distance from the healthy reference, of excluded cells too; NaN without a usable reference, or when none of its features was measured", "root mean square (or largest) of the clipped absolute robust z of the features", "Rousseeuw & Croux 1993, JASA 88:1273", 0),
+    _c("verdict", "n_reasons", "int32", "", "number of reasons", "", "", 0),
+    _c("verdict", "reasons", "string", "", "why, in words, parted by '; ': value and healthy interval, or why the cell is excluded"),
+)  # fmt: skip
+"""What it ends with."""

@@ -1,0 +1,127 @@
+"""What a feature family sees: a batch of cells in a window, and what several families need, made once. Floor 3."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellseg.errors import ConfigError
+from cellseg.measure.patches import Patches, cut_patches, cut_pixels
+from cellseg.measure_config import MeasureSettings
+from cellseg.preprocess.normalize import SIGNAL_MAX, Plane, gray_plane, measured_stains
+from cellseg.preprocess.recipe import Recipe
+from cellseg.types import Labels, Pixels
+
+_WHOLE_CELLS = ("giemsa", "brightfield")
+
+
+@dataclass(frozen=True)
+class PlaneValues:
+    """A plane in a batch's patches: counts (m,) uint16 from 0 to `n_levels` - 1; `scale` is one count in its unit."""
+
+    name: str
+    counts: NDArray[np.uint16]
+    scale: float
+    n_levels: int
+
+
+@dataclass(frozen=True)
+class CellWindow:
+    """Some cells whole, in a window with a margin of 1 px where the image has it.
+
+    `boxes` are y0, y1, x0, x1 in px of this window; labels of other cells are there too and are to be ignored.
+    """
+
+    labels: Labels
+    pixels: Pixels
+    ids: Labels
+    boxes: NDArray[np.int64]
+    n_pixels: NDArray[np.int64]
+    recipe: Recipe
+    settings: MeasureSettings
+
+    @cached_property
+    def patches(self) -> Patches:
+        """The cells cut out one by one."""
+        return cut_patches(self.labels, self.ids, self.boxes, self.n_pixels)
+
+    @cached_property
+    def patch_pixels(self) -> Pixels:
+        """(m, C): the stored pixels of the patches."""
+        return cut_pixels(self.pixels, self.patches)
+
+    @cached_property
+    def _planes(self) -> dict[str, PlaneValues]:
+        return {}
+
+    def plane(self, name: str) -> PlaneValues:
+        """The plane of this name in the patches, made when it is first asked for."""
+        if name not in self._planes:
+            self._planes[name] = self._render(name)
+        return self._planes[name]
+
+    def _render(self, name: str) -> PlaneValues:
+        channels = channel_planes(self.recipe)
+        if name in channels:
+            counts = self.patch_pixels[:, channels.index(name)].astype(np.uint16)
+            return PlaneValues(name, counts, 1.0, self.recipe.max_level + 1)
+        plane = next(plane for plane in derived_planes(self.recipe) if plane.name == name)
+        return PlaneValues(name, plane.render(self.patch_pixels[None])[0], plane.scale, SIGNAL_MAX + 1)
+
+
+@lru_cache(maxsize=8)
+def derived_planes(recipe: Recipe) -> tuple[Plane, ...]:
+    """Gray of colour and stains; kept, for tables of 16-bit images take milliseconds to make."""
+    return (*((gray_plane(recipe),) if recipe.is_rgb else ()), *measured_stains(recipe))
+
+
+@lru_cache(maxsize=8)
+def channel_planes(recipe: Recipe) -> tuple[str, ...]:
+    """`intensity_<channel>` of each stored channel: lower case, no signs but `_`, each name once."""
+    names: list[str] = []
+    for index, channel in enumerate(recipe.channel_names):
+        name = "intensity_" + (re.sub(r"[^a-z0-9]+", "_", channel.lower()).strip("_") or f"channel_{index + 1}")
+        copies = sum(other == name or re.fullmatch(rf"{name}_\d+", other) is not None for other in names)
+        names.append(f"{name}_{copies + 1}" if name in names else name)
+    return tuple(names)
+
+
+def plane_names(recipe: Recipe) -> tuple[str, ...]:
+    """The planes that a slide has, in the table's order: stored channels, gray of colour, stains."""
+    return (*channel_planes(recipe), *(plane.name for plane in derived_planes(recipe)))
+
+
+def detail_planes(recipe: Recipe, settings: MeasureSettings) -> tuple[str, ...]:
+    """The planes that texture and the like look at: those of the settings, else gray and stains, or all channels.
+
+    Raises
+    ------
+    ConfigError
+        If the settings name a plane that the slide does not have.
+    """
+    known = plane_names(recipe)
+    if unknown := [name for name in settings.planes if name not in known]:
+        raise ConfigError(
+            f"measure.planes: this slide has no plane {', '.join(unknown)}, only {', '.join(known)}; name some of these"
+        )
+    return settings.planes or (tuple(p.name for p in derived_planes(recipe)) or channel_planes(recipe))
+
+
+def gray_name(recipe: Recipe) -> str:
+    """The plane that stands for gray: that of colour, else the sheet's channel or the first."""
+    if recipe.is_rgb:
+        return "intensity_gray"
+    at = recipe.channel_names.index(recipe.channel) if recipe.channel in recipe.channel_names else 0
+    return channel_planes(recipe)[at]
+
+
+def outlined(recipe: Recipe, settings: MeasureSettings) -> Literal["nucleus", "cell"]:
+    """What the labels of the slide outline."""
+    if settings.outlined != "auto":
+        return settings.outlined
+    return "cell" if recipe.stain in _WHOLE_CELLS else "nucleus"
