@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import regionprops_table
 
-from cellseg.config import MeasureSettings
-from cellseg.measure.registry import measure_image
+from cellseg.measure.window import measure_image
+from cellseg.measure_config import MeasureSettings
 from cellseg.preprocess.recipe import Recipe
 
 SPACING_PX = 34

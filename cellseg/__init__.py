@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cellseg.io.labels import open_labels
     from cellseg.io.settings import read_config
     from cellseg.io.slide import open_slide
-    from cellseg.measure.registry import measure_image
+    from cellseg.measure.window import measure_image
     from cellseg.segment.whole import segment_pixels
     from cellseg.stages.analyze import analyze_images
     from cellseg.stages.classify import classify_cells
@@ -32,7 +32,7 @@ _HOME = {
     "analyze_images": "stages.analyze",
     "classify_cells": "stages.classify",
     "measure_cells": "stages.measure",
-    "measure_image": "measure.registry",
+    "measure_image": "measure.window",
     "open_labels": "io.labels",
     "open_slide": "io.slide",
     "preprocess_slide": "stages.preprocess",

@@ -12,7 +12,7 @@ Family = Literal[
     "shape", "form", "outline", "fourier", "moments", "zernike", "touching", "wdbc10", "erythrocyte",
     "intensity", "distribution", "gradient", "radial", "radial_zernike", "granularity", "lbp", "haralick",
     "run_length", "size_zone", "dependence", "chromatin",
-    "focus", "herlev20", "neighborhood", "delaunay", "contrast", "pleomorphism",
+    "compartments", "focus", "herlev20", "neighborhood", "delaunay", "contrast", "pleomorphism",
 ]  # fmt: skip
 CompartmentFamily = Literal[
     "shape", "form", "outline", "fourier", "moments", "zernike", "intensity", "distribution", "gradient", "radial",
@@ -24,7 +24,7 @@ Micrometers = Annotated[float, Field(gt=0, le=1000)]
 class MeasureSettings(Settings):
     """What is measured of each cell; `cellseg features list` tells what the families hold."""
 
-    families: tuple[Family, ...] = ("shape", "outline", "wdbc10", "intensity", "focus", "neighborhood")
+    families: tuple[Family, ...] = ("shape", "outline", "wdbc10", "intensity", "compartments", "focus", "neighborhood")
     """families of columns of what was outlined, and of its place among the others; identity, position and flags are always there."""
     outlined: Literal["auto", "nucleus", "cell"] = "auto"
     """what the labels outline, which is the first word of the columns; auto: whole cells in giemsa and brightfield, nuclei elsewhere."""

@@ -29,9 +29,10 @@ COLUMNS: tuple[Column, ...] = (*cells.HEAD, *families.OF_COMPARTMENTS, *families
 SIGNED_DISTANCE = "signed_distance_{tissue}_um"
 """The column of which there is one for each class of a slide's tissue map."""
 
-_PLANE = r"(?P<plane>(?:intensity|od|lab|hsv)_\w+?)"
+_PLANE_NAME = r"(?:intensity|od|lab|hsv)_\w+?"
+_PLANE = f"(?P<plane>{_PLANE_NAME})"
 _COMPARTMENT = f"(?P<compartment>{'|'.join(COMPARTMENTS)})"
-_PLACEHOLDERS = {"distance": r"\d+", "k": r"\d+", "radius": r"\d+(?:p\d+)?"}
+_PLACEHOLDERS = {"plane": _PLANE_NAME, "distance": r"\d+", "k": r"\d+", "radius": r"\d+(?:p\d+)?"}
 _PREFIX = {"cell": "", "compartment": f"{_COMPARTMENT}_", "plane": f"{_COMPARTMENT}_{_PLANE}_"}
 
 

@@ -16,7 +16,8 @@ class Column:
     """One column of a table, or all that differ in compartment, plane or a setting.
 
     `name` is what the family's function calls it: without compartment and plane, with a placeholder in braces where
-    a setting is part of the name (`density_{radius}um_per_mm2`). `meaning` says when it is NaN.
+    a setting is part of the name (`density_{radius}um_per_mm2`). `meaning` says when it is NaN. Values are stored with 6
+    decimals, those of a `significant` column, whose values have no common scale, with 9 significant digits.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Column:
     maximum: float | None = None
     family: str = "shape"
     per: Per = "cell"
+    significant: bool = False
 
 
 PLANE_UNIT = "of the plane"

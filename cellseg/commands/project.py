@@ -92,10 +92,10 @@ def columns(
 
         typer.echo(columns_markdown(), nl=False)
         return
-    from cellseg.columns import COLUMNS
+    from cellseg.columns import COLUMNS, written_name
 
     for column in COLUMNS:
-        typer.echo(f"{column.name:28} {column.dtype:8} {column.unit:12} {column.meaning}")
+        typer.echo(f"{written_name(column):52} {column.dtype:8} {column.unit:12} {column.meaning}")
 
 
 def simulate(

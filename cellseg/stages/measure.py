@@ -11,8 +11,9 @@ compiled in each run (`io/kernel_cache.py`).
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +28,14 @@ from cellseg.io.slide import open_slide
 from cellseg.io.table import TableWriter, read_table
 from cellseg.measure.boxes import X0, Y0, Cells, merge_cells, scan_cells
 from cellseg.measure.detected import UNSAID, Detected
-from cellseg.measure.registry import Values, margin_px, measure_slide, measure_window, measured_columns
+from cellseg.measure.layout import margin_px, measured_columns
+from cellseg.measure.registry import LATE_FAMILIES, Values
+from cellseg.measure.window import measure_slide, measure_window
 from cellseg.measure_config import MeasureSettings
 from cellseg.network_config import TissueSettings
 from cellseg.preprocess.recipe import Recipe
 from cellseg.stages.cell_tissue import TissueMap, open_tissue
+from cellseg.stages.late import add_late_columns
 from cellseg.stages.preprocess import check_recipe
 from cellseg.stream import map_tiles
 from cellseg.tiles import TileGrid
@@ -150,10 +154,25 @@ def measure_cells(
         source = _Source(slide, label_image, cells, recipe, settings, detected, around, tissue_map)
         columns = measured_columns(recipe, settings, () if tissue_map is None else tissue_map.names)
         jobs = plan_jobs(cells, tile_px)
-        with TableWriter(out, columns) as writer:
-            for batch in _in_order(map_tiles(source.measure, jobs, workers=workers), jobs, len(grid), progress):
-                writer.write(_to_arrow(batch, columns, sample))
+        first = tuple(column for column in columns if column.family not in LATE_FAMILIES)
+        with _first_pass(out, whole=first == columns) as path:
+            with TableWriter(path, first) as writer:
+                for batch in _in_order(map_tiles(source.measure, jobs, workers=workers), jobs, len(grid), progress):
+                    writer.write(_to_arrow(batch, first, sample))
+            if first != columns:
+                add_late_columns(path, out, columns, cells=cells, recipe=recipe, settings=settings)
     return len(cells)
+
+
+@contextmanager
+def _first_pass(out: Path, *, whole: bool) -> Iterator[Path]:
+    """Where the windows' measurements go: to the output, or beside it where columns are still to be added."""
+    if whole:
+        yield out
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".tmp-measured-") as folder:
+        yield Path(folder) / "measured.parquet"
 
 
 def plan_jobs(cells: Cells, tile_px: int) -> list[NDArray[np.int64]]:

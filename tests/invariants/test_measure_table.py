@@ -5,7 +5,7 @@ import pytest
 from fields import blobs, giant, he_look
 from measuring import measured_bytes, odd_shapes, read_columns, recipe_for, write_pair
 
-from cellseg.measure.registry import measure_image
+from cellseg.measure.window import measure_image
 from cellseg.measure_config import MeasureSettings
 from cellseg.stages import measure as stage
 

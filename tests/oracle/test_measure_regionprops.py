@@ -8,8 +8,8 @@ from scipy.spatial.distance import pdist
 from skimage.measure import regionprops, regionprops_table
 
 from cellseg.measure.boxes import scan_cells
-from cellseg.measure.registry import measure_image
 from cellseg.measure.shape import measure_shapes
+from cellseg.measure.window import measure_image
 from cellseg.measure_config import MeasureSettings
 
 FIELDS = {

@@ -6,7 +6,8 @@ from measuring import recipe_for
 
 from cellseg.measure.boxes import scan_cells
 from cellseg.measure.compartments import assign_cytoplasm, ring_margin_px
-from cellseg.measure.registry import compartment_families, margin_px, measure_image, measure_window, measured_columns
+from cellseg.measure.layout import compartment_families, margin_px, measured_columns
+from cellseg.measure.window import measure_image, measure_window
 from cellseg.measure_config import MeasureSettings
 from cellseg.types import Window
 

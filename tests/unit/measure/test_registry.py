@@ -5,25 +5,29 @@ from typing import get_args
 import numpy as np
 from measuring import recipe_for
 
-from cellseg.columns import COLUMNS
+from cellseg.columns.families import ABOUT, OF_CELLS, OF_COMPARTMENTS
+from cellseg.measure.layout import measured_columns
 from cellseg.measure.registry import (
     CELL_FAMILIES,
     COMPARTMENT_FAMILIES,
+    LATE_FAMILIES,
     PLANE_FAMILIES,
+    RING_FAMILIES,
     SLIDE_FAMILIES,
-    measure_image,
-    measured_columns,
 )
 from cellseg.measure.view import channel_planes, plane_names
+from cellseg.measure.window import measure_image
 from cellseg.measure_config import CompartmentFamily, Family, MeasureSettings
 
 
 def test_families_are_those_of_the_settings():
-    lists = (COMPARTMENT_FAMILIES, PLANE_FAMILIES, CELL_FAMILIES, SLIDE_FAMILIES)
+    inner = {*COMPARTMENT_FAMILIES, *PLANE_FAMILIES}
+    once = {*CELL_FAMILIES, *RING_FAMILIES, *SLIDE_FAMILIES, *LATE_FAMILIES, "compartments"}
 
-    assert {name for families in lists for name in families} == set(get_args(Family))
+    assert inner | once == set(get_args(Family)) == set(ABOUT)
     assert {*COMPARTMENT_FAMILIES, *PLANE_FAMILIES} >= set(get_args(CompartmentFamily))
-    assert {column.family for column in COLUMNS if column.per != "cell"} == {*COMPARTMENT_FAMILIES, *PLANE_FAMILIES}
+    assert {column.family for column in OF_COMPARTMENTS} == inner
+    assert {column.family for column in OF_CELLS} == once
 
 
 def test_planes_of_colour_and_of_gray():

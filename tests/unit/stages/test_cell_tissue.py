@@ -14,7 +14,7 @@ from scipy.ndimage import distance_transform_edt
 
 from cellseg.errors import LabelError
 from cellseg.io.class_map import NO_CLASS, cut_tiles, write_class_map
-from cellseg.measure.registry import measure_image
+from cellseg.measure.window import measure_image
 from cellseg.network_config import TissueSettings
 from cellseg.stages import cell_tissue
 from cellseg.stages.results import MapFiles

@@ -13,7 +13,7 @@ from measuring import measured_bytes, read_columns, recipe_for, write_pair
 from cellseg.columns import find_column
 from cellseg.errors import ImageError, LabelError, TableError
 from cellseg.io.labels import open_labels
-from cellseg.measure.registry import measured_columns
+from cellseg.measure.layout import measured_columns
 from cellseg.measure_config import MeasureSettings
 from cellseg.stages import measure as stage
 from cellseg.types import Window
