@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from cellseg.measure.point_bins import PointBins, bin_points
 
-MIN_NEIGHBORS = 3
-"""Neighbours that a contrast needs at least."""
 MIN_CELLS = 5
-"""Cells that a variation needs at least."""
+"""Cells with a value that a contrast or a variation needs at least."""
 N_ORIENTATIONS = 12
 """Classes of 15 degrees that orientations are counted in; the axes and diagonals are in the middle of one."""
 _MAD_TO_SD = 1.482602218505602
@@ -29,9 +27,10 @@ Features = Mapping[str, NDArray[np.float64]]
 def measure_contrast(features: Features, neighbors: NDArray[np.int32]) -> dict[str, NDArray[np.float64]]:
     """The columns of family `contrast` for all cells of a slide.
 
-    The contrast of a value is its robust z among its neighbours: (value - median) / (1.4826 MAD), where MAD is the
-    median absolute deviation of the neighbours from their median (Rousseeuw & Croux 1993, JASA 88:1273). The cell
-    itself is not one of them.
+    The contrast of a value is its robust z among the cells around it: (value - median) / (1.4826 MAD), where MAD is
+    their median absolute deviation from the median (Rousseeuw & Croux 1993, JASA 88:1273). Around a cell are its
+    neighbours and theirs, about 18 in all, without the cell itself: the MAD of the 6 direct neighbours of a cell is too
+    often close to 0 by chance.
 
     Parameters
     ----------
@@ -43,15 +42,15 @@ def measure_contrast(features: Features, neighbors: NDArray[np.int32]) -> dict[s
     Returns
     -------
     dict of str to (n,) ndarray of float64
-        `contrast_{feature}` of each feature; NaN where the cell's own value is, where fewer than three neighbours have
-        one, and where the neighbours do not differ (MAD no more than 1e-9 of their median).
+        `contrast_{feature}` of each feature; NaN where the cell's own value is, where fewer than five cells around it
+        have one, and where these do not differ (MAD no more than 1e-9 of their median).
     """
-    n = len(next(iter(features.values()), ()))
-    starts, others = _lists(np.ascontiguousarray(neighbors, dtype=np.int32), n)
-    return {
-        f"contrast_{name}": np.asarray(_contrast(np.ascontiguousarray(values, dtype=np.float64), starts, others))
-        for name, values in features.items()
-    }
+    if not features:
+        return {}
+    values = np.stack([np.asarray(column, dtype=np.float64) for column in features.values()], axis=1)
+    starts, others = _lists(np.ascontiguousarray(neighbors, dtype=np.int32), len(values))
+    out = _contrast(values, starts, others)
+    return {f"contrast_{name}": out[:, at].copy() for at, name in enumerate(features)}
 
 
 def measure_pleomorphism(
@@ -163,27 +162,48 @@ def _middle(values: NDArray[np.float64], n: int) -> float:
 
 
 @njit(nogil=True, cache=True)
-def _contrast(values: NDArray[np.float64], starts: NDArray[np.int64], others: NDArray[np.int32]) -> NDArray[np.float64]:
-    n = len(values)
-    most = 0
-    for cell in range(n):
-        most = max(most, starts[cell + 1] - starts[cell])
-    near, out = np.empty(most, np.float64), np.full(n, np.nan)
-    for cell in range(n):
-        count = 0
-        for at in range(starts[cell], starts[cell + 1]):
-            value = values[others[at]]
-            if value == value:
-                near[count] = value
+def _around(
+    cell: int, starts: NDArray[np.int64], others: NDArray[np.int32], seen: NDArray[np.int32], near: NDArray[np.int32]
+) -> int:
+    """Put the neighbours of a cell and theirs into `near`, each once, without the cell; how many there are."""
+    seen[cell] = cell
+    count = 0
+    for at in range(starts[cell], starts[cell + 1]):
+        other = others[at]
+        if seen[other] != cell:
+            seen[other] = cell
+            near[count] = other
+            count += 1
+        for further in range(starts[other], starts[other + 1]):
+            second = others[further]
+            if seen[second] != cell:
+                seen[second] = cell
+                near[count] = second
                 count += 1
-        if count < MIN_NEIGHBORS:
-            continue
-        median = _middle(near, count)
-        for i in range(count):
-            near[i] = abs(near[i] - median)
-        spread = _middle(near, count)
-        if spread > _FLAT * abs(median):
-            out[cell] = (values[cell] - median) / (_MAD_TO_SD * spread)
+    return count
+
+
+@njit(nogil=True, cache=True)
+def _contrast(values: NDArray[np.float64], starts: NDArray[np.int64], others: NDArray[np.int32]) -> NDArray[np.float64]:
+    n, n_features = values.shape
+    seen, near = np.full(n, -1, np.int32), np.empty(n, np.int32)
+    own, out = np.empty(n, np.float64), np.full((n, n_features), np.nan)
+    for cell in range(n):
+        n_near = _around(cell, starts, others, seen, near)
+        for feature in range(n_features):
+            count = 0
+            for i in range(n_near):
+                value = values[near[i], feature]
+                own[count] = value
+                count += value == value
+            if count < MIN_CELLS:
+                continue
+            median = _middle(own, count)
+            for i in range(count):
+                own[i] = abs(own[i] - median)
+            spread = _middle(own, count)
+            if spread > _FLAT * abs(median):
+                out[cell, feature] = (values[cell, feature] - median) / (_MAD_TO_SD * spread)
     return out
 
 
