@@ -31,11 +31,9 @@ DIRECTIONS = (0, 45, 90, 135)
 _PAIRS = "symmetric co-occurrence of the gray levels of the cell's pixels"
 
 
-def _row(
-    feature: tuple[str, str, str, float | None, float | None, str], suffix: str, words: str, of_range: bool
-) -> Column:
+def _row(feature: tuple[str, str, str, float | None, float | None, str], suffix: str, words: str) -> Column:
     name, meaning, formula, minimum, maximum, nan = feature
-    if of_range:
+    if suffix == "range":
         span = None if minimum is None or maximum is None else maximum - minimum
         minimum, maximum, formula = 0, span, f"greatest - least over directions of: {formula}"
     return Column(
@@ -46,7 +44,7 @@ def _row(
 
 
 COLUMNS: tuple[Column, ...] = tuple(
-    _row(feature, suffix, words, suffix == "range")
+    _row(feature, suffix, words)
     for feature in FEATURES
     for suffix, words in (
         ("mean", "mean over the directions (0, 45, 90, 135 degrees) that have it"),
@@ -54,6 +52,6 @@ COLUMNS: tuple[Column, ...] = tuple(
     )
 )
 EACH_DIRECTION: tuple[Column, ...] = tuple(
-    _row(feature, str(degrees), f"at {degrees} degrees", False) for feature in FEATURES for degrees in DIRECTIONS
+    _row(feature, str(degrees), f"at {degrees} degrees") for feature in FEATURES for degrees in DIRECTIONS
 )
 """There only where each direction is asked for."""

@@ -8,6 +8,8 @@ are is told by the family intensity.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -55,7 +57,7 @@ def quantize(patches: Patches, values: NDArray[np.uint16], *, n_levels_in: int, 
         raise ValueError(f"levels is {levels}, must be within 2..{MOST_LEVELS}")
     if not 1 <= n_levels_in <= 65_536:
         raise ValueError(f"n_levels_in is {n_levels_in}, must be within 1..65536")
-    out: Levels = np.zeros(len(patches.mask), np.uint8 if levels < MOST_LEVELS else np.uint16)
+    out: NDArray[Any] = np.zeros(len(patches.mask), np.uint8 if levels < MOST_LEVELS else np.uint16)
     if len(patches):
         _quantize(patches.mask, patches.starts, np.ascontiguousarray(values), levels, out)
     return out

@@ -157,15 +157,15 @@ def _read_matrix(
     """Sum of c^2, the diagonal's twice, and sum of c log2 c over the matrix of single pairs; clears it."""
     squares, logs, most = 0, 0.0, 0
     for level in range(1, levels + 1):
-        count = np.int64(counts[level * (levels + 2)])
-        squares += count * count
+        on_diagonal = int(counts[level * (levels + 2)])
+        squares += on_diagonal * on_diagonal
     for key in keys:
-        count = counts[key]
-        tally[count] += 1
-        most = max(most, count)
+        entry = int(counts[key])
+        tally[entry] += 1
+        most = max(most, entry)
         counts[key] = 0
     for count in range(1, most + 1):
-        squares += np.int64(tally[count]) * count * count
+        squares += int(tally[count]) * count * count
         logs += tally[count] * plogp(table, count)
     tally[: most + 1] = 0
     return squares, logs

@@ -28,7 +28,7 @@ def log_table(largest: int) -> NDArray[np.float64]:
 @njit(nogil=True, cache=True, inline="always")
 def plogp(table: NDArray[np.float64], count: int) -> float:
     """The product c log2 c, from `log_table` where that holds it."""
-    return table[count] if count < len(table) else count * np.log2(float(count))
+    return float(table[count]) if count < len(table) else float(count * np.log2(float(count)))
 
 
 @njit(nogil=True, cache=True)
@@ -68,10 +68,11 @@ def describe_matrix(
     n, sum_size, sum_size2, size_squares, entries, logs = 0, 0, 0, 0, 0, 0.0
     small, small_low, small_high, large_low, large_high = 0.0, 0.0, 0.0, 0.0, 0
     for k in range(len(sizes)):
-        row, size2 = counts[k], sizes[k] * sizes[k]
+        row, size = counts[k], int(sizes[k])
+        size2 = size * size
         of_row, high, low = 0, 0, 0.0
         for i in range(1, n_levels):
-            r = np.int64(row[i])
+            r = int(row[i])
             of_row += r
             high += i * i * r
             low += r / (i * i)
@@ -80,7 +81,7 @@ def describe_matrix(
             of_levels[i] += r
             row[i] = 0
         n += of_row
-        sum_size += of_row * sizes[k]
+        sum_size += of_row * size
         sum_size2 += of_row * size2
         size_squares += of_row * of_row
         small += of_row / size2
@@ -90,7 +91,7 @@ def describe_matrix(
         large_high += high * size2
     sum_level, sum_level2, level_squares, low = 0, 0, 0, 0.0
     for i in range(1, n_levels):
-        r = of_levels[i]
+        r = int(of_levels[i])
         sum_level += i * r
         sum_level2 += i * i * r
         level_squares += r * r
