@@ -43,7 +43,7 @@ def _row(feature: tuple[str, str, str, float | None, float | None, str], suffix:
     )  # fmt: skip
 
 
-COLUMNS: tuple[Column, ...] = tuple(
+_SUMMED: tuple[Column, ...] = tuple(
     _row(feature, suffix, words)
     for feature in FEATURES
     for suffix, words in (
@@ -51,7 +51,6 @@ COLUMNS: tuple[Column, ...] = tuple(
         ("range", "range over the directions (0, 45, 90, 135 degrees) that have it"),
     )
 )
-EACH_DIRECTION: tuple[Column, ...] = tuple(
-    _row(feature, str(degrees), f"at {degrees} degrees") for feature in FEATURES for degrees in DIRECTIONS
-)
-"""There only where each direction is asked for."""
+_EACH: tuple[Column, ...] = tuple(_row(feature, "{direction}", "at {direction} degrees") for feature in FEATURES)
+COLUMNS: tuple[Column, ...] = (*_SUMMED, *_EACH)
+"""Those of each direction are there only where `texture_each_direction` asks for them."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cellseg.columns import Column, columns_of, full_name, safe_names
+from cellseg.columns.haralick import DIRECTIONS
 from cellseg.errors import ConfigError
 from cellseg.measure.compartments import ring_margin_px
 from cellseg.measure.neighborhood import N_NEAREST, radius_text
 from cellseg.measure.registry import PLANE_FAMILIES, PLEOMORPHIC
-from cellseg.measure.view import detail_planes, gray_name, outlined, plane_names
+from cellseg.measure.view import detail_planes, outlined, plane_names, staining_plane
 from cellseg.measure_config import MeasureSettings
 from cellseg.preprocess.recipe import Recipe
 
@@ -36,6 +37,7 @@ def _texts(recipe: Recipe, settings: MeasureSettings) -> dict[str, list[str]]:
         "k": [str(k) for k in range(2, N_NEAREST + 1)],
         "radius": [radius_text(radius) for radius in settings.density_radii_um],
         "distance": [str(distance) for distance in settings.texture_distances_px],
+        "direction": [str(degrees) for degrees in DIRECTIONS] if settings.texture_each_direction else [],
         "feature": list(settings.contrast_features),
         "plane": list(detail_planes(recipe, settings)) if both else [],
     }
@@ -73,8 +75,7 @@ def late_inputs(names: Iterable[str], recipe: Recipe, settings: MeasureSettings)
             "take it away"
         )
     if "pleomorphism" in settings.families:
-        stains = [plane for plane in plane_names(recipe) if plane.startswith("od_")]
-        own, dye = outlined(recipe, settings), (stains or [gray_name(recipe)])[0]
-        plain = [f"{own}_{name}" for name in (*PLEOMORPHIC, f"{dye}_mean")]
+        own = outlined(recipe, settings)
+        plain = [f"{own}_{name}" for name in (*PLEOMORPHIC, f"{staining_plane(recipe)}_mean")]
         wanted += [name for name in plain if name in present]
     return list(dict.fromkeys(wanted))

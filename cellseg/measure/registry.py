@@ -13,12 +13,28 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from cellseg.columns import full_name
 from cellseg.measure.boxes import Cells
+from cellseg.measure.cell_graph import delaunay_edges
+from cellseg.measure.contrast import measure_contrast, measure_pleomorphism
+from cellseg.measure.delaunay import measure_delaunay
+from cellseg.measure.dependence import measure_dependence
 from cellseg.measure.focus import measure_edge_sharpness
+from cellseg.measure.haralick import measure_haralick
 from cellseg.measure.intensity import describe_plane, gather_pixels
 from cellseg.measure.neighborhood import measure_neighborhoods
+from cellseg.measure.run_length import measure_run_length
 from cellseg.measure.shape import measure_shapes
-from cellseg.measure.view import CellWindow, PlaneValues, channel_planes, derived_planes
+from cellseg.measure.size_zone import measure_size_zone
+from cellseg.measure.touching import measure_touching
+from cellseg.measure.view import (
+    CellWindow,
+    PlaneValues,
+    channel_planes,
+    derived_planes,
+    outlined,
+    staining_plane,
+)
 from cellseg.measure_config import MeasureSettings
 from cellseg.preprocess.normalize import gray_plane
 from cellseg.preprocess.recipe import Recipe
@@ -65,17 +81,78 @@ def _neighborhood(cells: Cells, recipe: Recipe, settings: MeasureSettings) -> Va
     )  # fmt: skip
 
 
-COMPARTMENT_FAMILIES: dict[str, Callable[[CellWindow], Values]] = {"shape": _shape, "intensity": _intensity}
+def _haralick(view: CellWindow, plane: PlaneValues) -> Values:
+    settings = view.settings
+    return dict(
+        measure_haralick(
+            view.patches, view.quantized(plane), levels=settings.texture_levels,
+            distances=settings.texture_distances_px, each_direction=settings.texture_each_direction,
+        )
+    )  # fmt: skip
+
+
+def _of_levels(measure: Callable[..., Mapping[str, NDArray[Any]]]) -> Callable[[CellWindow, PlaneValues], Values]:
+    """A family that looks at the same gray levels as Haralick's."""
+    return lambda view, plane: dict(measure(view.patches, view.quantized(plane), levels=view.settings.texture_levels))
+
+
+def _touching(view: CellWindow) -> Values:
+    return dict(measure_touching(view.labels, view.ids, view.boxes))
+
+
+def _delaunay(cells: Cells, recipe: Recipe, settings: MeasureSettings) -> Values:
+    return dict(
+        measure_delaunay(
+            cells.centroids_px, height_px=recipe.height_px, width_px=recipe.width_px, mpp=recipe.mpp,
+            max_edge_um=settings.delaunay_max_edge_um,
+        )
+    )  # fmt: skip
+
+
+def _contrast(cells: Cells, inputs: Values, recipe: Recipe, settings: MeasureSettings) -> Values:
+    features = {name: inputs[full_name(name, inputs)] for name in settings.contrast_features}
+    return dict(measure_contrast(features, delaunay_edges(cells.centroids_px)))
+
+
+def _pleomorphism(cells: Cells, inputs: Values, recipe: Recipe, settings: MeasureSettings) -> Values:
+    own = f"{outlined(recipe, settings)}_"
+    features = {name: inputs[own + name] for name in PLEOMORPHIC if own + name in inputs}
+    if (mean := f"{own}{staining_plane(recipe)}_mean") in inputs:
+        features["od_mean"] = inputs[mean]
+    return dict(
+        measure_pleomorphism(
+            cells.centroids_px, features, height_px=recipe.height_px, width_px=recipe.width_px, mpp=recipe.mpp,
+            radius_um=settings.pleomorphism_radius_um,
+        )
+    )  # fmt: skip
+
+
+COMPARTMENT_FAMILIES: dict[str, Callable[[CellWindow], Values]] = {
+    "shape": _shape,
+    "touching": _touching,
+    "intensity": _intensity,
+}
 """Families that look at a compartment's mask, or that see to the planes themselves."""
-PLANE_FAMILIES: dict[str, Callable[[CellWindow, PlaneValues], Values]] = {}
+PLANE_FAMILIES: dict[str, Callable[[CellWindow, PlaneValues], Values]] = {
+    "haralick": _haralick,
+    "run_length": _of_levels(measure_run_length),
+    "size_zone": _of_levels(measure_size_zone),
+    "dependence": _of_levels(measure_dependence),
+}
 """Families that look at one plane in a compartment."""
 CELL_FAMILIES: dict[str, Callable[[CellWindow], Values]] = {"focus": _focus}
 """Families that look at the outlined object and its surroundings, once a cell."""
 RING_FAMILIES: dict[str, Callable[[CellWindow, CellWindow], Values]] = {}
 """Families that look at nucleus and cytoplasm of the same cells; `compartments` is made of other columns."""
-SLIDE_FAMILIES: dict[str, Callable[[Cells, Recipe, MeasureSettings], Values]] = {"neighborhood": _neighborhood}
+SLIDE_FAMILIES: dict[str, Callable[[Cells, Recipe, MeasureSettings], Values]] = {
+    "neighborhood": _neighborhood,
+    "delaunay": _delaunay,
+}
 """Families that look at all centroids of a slide."""
-LATE_FAMILIES: dict[str, Callable[[Cells, Values, Recipe, MeasureSettings], Values]] = {}
+LATE_FAMILIES: dict[str, Callable[[Cells, Values, Recipe, MeasureSettings], Values]] = {
+    "contrast": _contrast,
+    "pleomorphism": _pleomorphism,
+}
 """Families that look at other columns of all cells of a slide."""
-PLEOMORPHIC = ("area_um2", "circularity", "eccentricity", "orientation_rad")
-"""What the family pleomorphism looks at, beside the mean of the first stain, or of gray."""
+PLEOMORPHIC = ("area_um2", "circularity", "eccentricity", "aspect_ratio", "orientation_rad")
+"""What the family pleomorphism looks at, beside the mean of the plane that shows the stain."""

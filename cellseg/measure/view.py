@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellseg.errors import ConfigError
+from cellseg.measure.grey_levels import quantize
 from cellseg.measure.patches import Patches, cut_patches, cut_pixels
 from cellseg.measure_config import MeasureSettings
 from cellseg.preprocess.normalize import SIGNAL_MAX, Plane, gray_plane, measured_stains
@@ -65,6 +66,18 @@ class CellWindow:
             self._planes[name] = self._render(name)
         return self._planes[name]
 
+    def quantized(self, plane: PlaneValues) -> NDArray[np.uint8]:
+        """(m,): the gray levels 1 to `texture_levels` of the plane in the cells, 0 outside of them."""
+        if plane.name not in self._levels:
+            self._levels[plane.name] = quantize(
+                self.patches, plane.counts, n_levels_in=plane.n_levels, levels=self.settings.texture_levels
+            )
+        return self._levels[plane.name]
+
+    @cached_property
+    def _levels(self) -> dict[str, NDArray[np.uint8]]:
+        return {}
+
     def _render(self, name: str) -> PlaneValues:
         channels = channel_planes(self.recipe)
         if name in channels:
@@ -118,6 +131,11 @@ def gray_name(recipe: Recipe) -> str:
         return "intensity_gray"
     at = recipe.channel_names.index(recipe.channel) if recipe.channel in recipe.channel_names else 0
     return channel_planes(recipe)[at]
+
+
+def staining_plane(recipe: Recipe) -> str:
+    """The plane that shows how much of its stain a nucleus has: the first stain's, else gray."""
+    return next((name for name in plane_names(recipe) if name.startswith("od_")), gray_name(recipe))
 
 
 def outlined(recipe: Recipe, settings: MeasureSettings) -> Literal["nucleus", "cell"]:
