@@ -73,10 +73,8 @@ def main() -> None:
     field, out = Path(sys.argv[1]), Path(sys.argv[2])
     data = np.load(field)
     warnings.simplefilter("ignore")
-    found = {
-        "cp_measure": run_cp_measure(data["labels"], data["gray"]),
-        "nyxus": run_nyxus(data["labels"], data["gray"]),
-    }
+    labels, gray = data["labels"], data["gray"]
+    found = {"cp_measure": run_cp_measure(labels, gray), "nyxus": run_nyxus(labels, gray)}
     out.write_text(json.dumps(found | {"n_cells": int(len(np.unique(labels)) - 1)}), encoding="utf-8")
 
 
