@@ -72,7 +72,7 @@ _VARIATION: tuple[Column, ...] = (
     _c("pleomorphism", "pleomorphism_area_max_ratio", "float64", "1", f"largest over median area {_AROUND}", "max / median of area_um2", _GRADE, 1),
     _c("pleomorphism", "pleomorphism_circularity_sd", "float64", "1", f"variation in shape: standard deviation of the circularity {_AROUND}", "sd (n - 1) of circularity", _GRADE, 0),
     _c("pleomorphism", "pleomorphism_eccentricity_sd", "float64", "1", f"standard deviation of the eccentricity {_AROUND}", "sd (n - 1) of eccentricity", _GRADE, 0),
-    _c("pleomorphism", "pleomorphism_elongation_sd", "float64", "1", f"standard deviation of the elongation {_AROUND}", "sd (n - 1) of 1 - 1 / aspect_ratio", _GRADE, 0),
+    _c("pleomorphism", "pleomorphism_elongation_sd", "float64", "1", f"standard deviation of the elongation {_AROUND}", "sd (n - 1) of 1 - minor / major axis = 1 - sqrt(1 - eccentricity^2)", _GRADE, 0),
     _c("pleomorphism", "pleomorphism_od_cv", "float64", "1", f"variation in staining (hyperchromasia): coefficient of variation of the mean in the plane that shows nuclei, {_AROUND}, where their mean is not positive, and without such a plane", "sd (n - 1) / mean of the cells' means", _GRADE, 0),
     _c("pleomorphism", "pleomorphism_orientation_entropy_bits", "float64", "bit", f"disorder of orientation: 0 where all lie alike, 3.585 where no direction is preferred, {_AROUND}", "- sum p log2 p over 12 classes of orientation_rad, 15 degrees each, the first about 0", "Shannon 1948, Bell Syst Tech J 27:379", 0, 3.584962500721156),
 )  # fmt: skip

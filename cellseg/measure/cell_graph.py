@@ -108,7 +108,7 @@ def delaunay_edges(
         Rows of `centroids_px`, the lower one first, sorted; cells with the same centroid are neighbours of each other
         and have the same neighbours.
     """
-    graph = graph or build_graph(centroids_px)
+    graph = build_graph(centroids_px) if graph is None else graph
     ends = graph.ends[graph.lengths <= max_edge_px * (1 + SAME)]
     cells = np.argsort(graph.place_of, kind="stable").astype(np.int32)
     starts = np.searchsorted(graph.place_of[cells], np.arange(len(graph.places) + 1)).astype(np.int64)

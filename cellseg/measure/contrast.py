@@ -72,8 +72,8 @@ def measure_pleomorphism(
     centroids_px : (n, 2) ndarray of float64
         y and x, px; n >= 0.
     features : mapping of str to (n,) ndarray of float64
-        Columns of the outlined object: `area_um2`, `circularity`, `eccentricity`, `aspect_ratio`, `orientation_rad`,
-        and `od_mean`, the mean in the plane that shows nuclei. What is derived from one that is missing is NaN.
+        Columns of the outlined object: `area_um2`, `circularity`, `eccentricity`, `orientation_rad`, and `od_mean`, the
+        mean in the plane that shows nuclei. What is derived from one that is missing is NaN.
     height_px, width_px : int
         Size of the image.
     mpp : float
@@ -95,8 +95,7 @@ def measure_pleomorphism(
     def column(name: str) -> NDArray[np.float64]:
         return np.asarray(features.get(name, missing), dtype=np.float64)[found.order]
 
-    with np.errstate(divide="ignore"):
-        elongation = 1 - 1 / column("aspect_ratio")
+    elongation = 1 - np.sqrt(np.maximum(1 - np.square(column("eccentricity")), 0))
     values = [column("area_um2"), column("circularity"), column("eccentricity"), elongation, column("od_mean")]
     turns = np.mod(np.round(column("orientation_rad") * (N_ORIENTATIONS / np.pi), 9) + 0.5, N_ORIENTATIONS)
     classes = np.where(np.isnan(turns), -1, turns).astype(np.int8)

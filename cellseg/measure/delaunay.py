@@ -52,7 +52,7 @@ def measure_delaunay(
     dict of str to (n,) ndarray of float64
         All NaN where the slide has fewer than three cells or all on one line.
     """
-    graph = graph or build_graph(centroids_px)
+    graph = build_graph(centroids_px) if graph is None else graph
     n = len(graph)
     own = np.bincount(graph.place_of, minlength=n)
     starts, edge_of = edges_by_place(graph.ends, n)
@@ -65,7 +65,7 @@ def measure_delaunay(
     del starts, edge_of
     near = graph.ends[lengths <= max_edge_um / mpp * (1 + SAME)]
     roots = _components(near, n)
-    sizes = np.bincount(roots, weights=own, minlength=n)[roots]
+    sizes = np.bincount(roots, weights=own, minlength=n)[roots].astype(np.float64)
     sizes[np.isnan(links[:, 0])] = np.nan
     triangles, degrees = _count_triangles(near, n)
     pairs = degrees * (degrees - 1.0)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from cellseg.measure.neighborhood import disc_in_image, measure_neighborhoods, nearest_distances
+from cellseg.columns.neighborhood import COLUMNS
+from cellseg.measure.neighborhood import disc_in_image, measure_neighborhoods, nearest_distances, radius_text
 from cellseg.measure.point_bins import count_within
 
 
@@ -73,3 +74,95 @@ def test_disc_far_from_the_edges_is_whole():
     got = disc_in_image(np.array([[50.0, 50.0]]), 10.0, height_px=101, width_px=101)
 
     assert got[0] == pytest.approx(100 * np.pi, rel=1e-14)
+
+
+SIZE = {"height_px": 300, "width_px": 300}
+
+
+def test_columns_are_those_that_are_defined():
+    got = measure_neighborhoods(scattered(20, 300, 300), **SIZE, mpp=0.5, radius_um=20.0, radii_um=(25.0, 2.5, 100))
+    names = [column.name for column in COLUMNS if column.family == "neighborhood"]
+    at = names.index("density_{radius}um_per_mm2")
+    names[at : at + 1] = [f"density_{radius}um_per_mm2" for radius in ("25", "2p5", "100")]
+
+    assert list(got) == names
+    assert all(column.dtype == np.float64 and column.shape == (20,) for column in got.values())
+
+
+def test_radius_text():
+    assert [radius_text(radius) for radius in (25, 25.0, 2.5, 1000, 0.125)] == ["25", "25", "2p5", "1000", "0p125"]
+
+
+@pytest.mark.parametrize("n", range(1, 8))
+def test_neighbours_that_are_not_there_are_nan(n):
+    points = np.array([[10.0 * i, 7.0 * i] for i in range(n)]).reshape(n, 2)
+    got = measure_neighborhoods(points, **SIZE, mpp=1.0, radius_um=5.0, radii_um=(25.0,))
+
+    for k, name in enumerate(["nearest_neighbor_um", *(f"nearest_{k}_um" for k in range(2, 6))], start=1):
+        assert set(np.isnan(got[name])) == {n <= k}
+    assert np.isnan(got["nearest_mean_um"]).all() == (n <= 5)
+    assert np.isnan(got["neighbor_angle_rad"]).all() == (n <= 2)
+    assert np.isnan(got["local_clustering"]).all()  # nobody within 5 um
+    assert not any(np.isinf(column).any() for column in got.values())
+
+
+def test_angle_of_the_two_nearest():
+    points = np.array([[50.0, 50.0], [50.0, 60.0], [39.0, 50.0], [50.0, 90.0]])
+    got = measure_neighborhoods(points, **SIZE, mpp=1.0, radius_um=50.0)["neighbor_angle_rad"]
+
+    assert got[0] == pytest.approx(np.pi / 2)
+    assert got[3] == pytest.approx(0)
+
+    same = np.array([[50.0, 50.0], [50.0, 50.0], [39.0, 50.0]])
+    got = measure_neighborhoods(same, **SIZE, mpp=1.0, radius_um=50.0)["neighbor_angle_rad"]
+    assert np.isnan(got[:2]).all() and got[2] == 0
+
+    line = np.array([[50.0, 40.0], [50.0, 50.0], [50.0, 61.0]])
+    assert measure_neighborhoods(line, **SIZE, mpp=1.0, radius_um=50.0)["neighbor_angle_rad"][1] == np.pi
+
+
+def test_clustering_by_hand():
+    points = np.array([[100.0, 100.0], [100.0, 104.0], [100.0, 110.0]])
+    got = measure_neighborhoods(points, **SIZE, mpp=0.5, radius_um=10.0)
+
+    # two others within 10 um of the first: expected distance 0.5 / sqrt(2 / (100 pi))
+    assert got["local_clustering"][0] == pytest.approx(2 * 2.0 * np.sqrt(2 / (100 * np.pi)))
+
+
+TURNS = {
+    "down": lambda p: np.stack([299 - p[:, 0], p[:, 1]], axis=1),
+    "right": lambda p: np.stack([p[:, 0], 299 - p[:, 1]], axis=1),
+    "rot90": lambda p: np.stack([299 - p[:, 1], p[:, 0]], axis=1),
+    "shuffled": lambda p: p,
+}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_same_when_turned_flipped_or_renamed(turn):
+    points = scattered(400, 300, 300, seed=1)
+    order = np.random.default_rng(0).permutation(400) if turn == "shuffled" else np.arange(400)
+    settings = {"mpp": 0.5, "radius_um": 20.0, "radii_um": (7.5, 60.0)}
+    expected = measure_neighborhoods(points, **SIZE, **settings)
+    got = measure_neighborhoods(TURNS[turn](points)[order], **SIZE, **settings)
+
+    # coordinates from the other edge are rounded anew
+    assert all(np.allclose(got[name], expected[name][order], rtol=1e-9, equal_nan=True) for name in got)
+
+
+def test_same_anywhere_away_from_the_border():
+    points = scattered(100, 100, 100) + 100
+    settings = {"mpp": 0.5, "radius_um": 20.0, "radii_um": (7.5, 25.0)}
+    expected = measure_neighborhoods(points, **SIZE, **settings)
+    got = measure_neighborhoods(points + np.array([23, -41]), **SIZE, **settings)
+
+    assert all(np.allclose(got[name], expected[name], rtol=1e-9) for name in got)
+
+
+def test_pixel_size_scales_lengths_and_densities():
+    points = scattered(300, 300, 300)
+    fine = measure_neighborhoods(points, **SIZE, mpp=0.25, radius_um=10.0)
+    coarse = measure_neighborhoods(points, **SIZE, mpp=0.5, radius_um=20.0)
+
+    for name in fine:
+        factor = 2.0 if "nearest" in name else 0.25 if "density" in name else 1.0
+        assert np.allclose(coarse[name], factor * fine[name], rtol=1e-12, equal_nan=True)
