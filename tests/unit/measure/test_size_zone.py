@@ -105,7 +105,6 @@ def test_as_many_sizes_as_there_can_be():
     image, labels = np.ones((2 * k, k), int), np.zeros((2 * k, k), int)
     for size in range(1, k + 1):
         labels[2 * size - 2, :size] = 1
-    labels[0, 0] = 1
     got = measured(labels, image)
     assert got["zone_percentage"][0] == 2 / (k + 1)
     assert got["zone_size_entropy"][0] == pytest.approx(np.log2(k), rel=1e-12)
