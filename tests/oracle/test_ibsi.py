@@ -1,9 +1,10 @@
 """Texture against the digital phantom of the Image Biomarker Standardisation Initiative, and against counting by hand.
 
 The phantom (5 x 4 x 4 voxels, levels 1, 3, 4 and 6) and its figures are those of the reference manual (Zwanenburg et
-al., arXiv:1612.07003), as github.com/oncoray/mirp keeps them in test/data/ibsi_1_reference_values: the figures for features of single slices that are averaged over the four slices, "2D, slice-merged" for run lengths,
-"2D" for zones and dependence, "2D, averaged" for co-occurrence. They are given to three digits, and to three digits
-ours must be the same. The zones of the phantom's slices are the manual's too (github.com/theibsi/ibsi-doc,
+al., arXiv:1612.07003), as github.com/oncoray/mirp keeps them in test/data/ibsi_1_reference_values: those for features
+of single slices that are averaged over the four slices, "2D, slice-merged" for run lengths, "2D" for zones and
+dependence, "2D, averaged" for co-occurrence. They are given to three digits, and to three digits ours must be the same.
+The zones of the phantom's slices are the manual's too (github.com/theibsi/ibsi-doc,
 docs/06_Digital_phantom_texture_matrices.rst): they prove the phantom that is typed here.
 """
 
