@@ -31,12 +31,12 @@ def measure_distribution(
 ) -> dict[str, NDArray[np.float64]]:
     """Sum, spread, form, histogram, place and edge statistics of a plane over each cell.
 
-    Quantiles are numpy's `linear` ones. Skewness and excess kurtosis are those of populations. The histogram has 64 bins
-    of equal width from the cell's least to its greatest value, so that entropy and energy stay the same when the plane
-    is shifted or stretched. The robust mean absolute deviation is that of the pixels within the 10 % and 90 % quantiles
-    (Zwanenburg et al. 2020, Radiology 295:328). Places are weighted with counts; the mean place of the greatest value is
-    that of all pixels that have it. Weighted Hu moments are those of scikit-image (Hu 1962, IRE Trans Inf Theory
-    8:179): weights in the plane's unit, normalised by the weights' sum.
+    Quantiles are numpy's `linear` ones. Skewness and excess kurtosis are those of populations. The histogram has 64
+    bins of equal width from the cell's least to its greatest value, so that entropy and energy stay the same when the
+    plane is shifted or stretched. The robust mean absolute deviation is that of the pixels within the 10 % and 90 %
+    quantiles (Zwanenburg et al. 2020, Radiology 295:328). Places are weighted with counts; the place of the greatest
+    value is the mean of all pixels that have it. Weighted Hu moments are those of scikit-image (Hu 1962, IRE Trans Inf
+    Theory 8:179): weights in the plane's unit, normalised by their sum.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def _describe_levels(
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
     """NaN where the denominator is not above 0."""
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+    return np.asarray(np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0))
 
 
 def _describe_places(
@@ -329,7 +329,7 @@ def _nearest_deviations(ordered: NDArray[np.uint16], twice_middle: int, count: i
         else:
             last = at
     left, right = twice_middle - 2 * np.int64(ordered[first]), 2 * np.int64(ordered[first + count - 1]) - twice_middle
-    return max(left, right)
+    return int(max(left, right))
 
 
 @njit(nogil=True, cache=True)
@@ -339,7 +339,7 @@ def _median_deviation(ordered: NDArray[np.uint16]) -> float:
     twice = np.int64(ordered[(n - 1) // 2]) + np.int64(ordered[n // 2])
     lower = _nearest_deviations(ordered, twice, (n + 1) // 2)
     upper = _nearest_deviations(ordered, twice, n // 2 + 1)
-    return (lower + upper) / 4
+    return float((lower + upper) / 4)
 
 
 @njit(nogil=True, cache=True)
@@ -356,7 +356,7 @@ def _robust_deviation(ordered: NDArray[np.uint16]) -> float:
         small = np.int64(above_base * count < total)
         below += small
         lower += small * above_base
-    return 2 * (total * (below / count) - lower) / count
+    return float(2 * (total * (below / count) - lower) / count)
 
 
 @njit(nogil=True, cache=True)

@@ -36,9 +36,7 @@ def measure_edge_intensity(
     dict of str to (n,) ndarray of float64
         `edge_mean`, `edge_sd`, `edge_min`, `edge_max` in the plane's unit, `edge_integrated` in that unit times px.
     """
-    sums = _sum_edges(
-        patches.mask, values, patches.starts, patches.widths, int(np.diff(patches.starts).max(initial=1))
-    )
+    sums = _sum_edges(patches.mask, values, patches.starts, patches.widths, int(np.diff(patches.starts).max(initial=1)))
     n, total, squares, low, high = sums.T
     variance = scaled_covariance(n, total, total, squares, large=n > _EXACT_PIXELS)
     integrated = total * scale + n * offset
@@ -63,7 +61,11 @@ def count_neighbours(mask: NDArray[np.uint8], width: int, rows: NDArray[np.uint8
     inner = rows[width : size - width]
     for i in range(len(inner)):
         inner[i] = above[i] + here[i] + below[i]
-    left, middle, right = rows[width : size - width - 2], rows[width + 1 : size - width - 1], rows[width + 2 : size - width]
+    left, middle, right = (
+        rows[width : size - width - 2],
+        rows[width + 1 : size - width - 1],
+        rows[width + 2 : size - width],
+    )
     target = out[width + 1 : size - width - 1]
     for i in range(len(target)):
         target[i] = left[i] + middle[i] + right[i]
