@@ -1,0 +1,246 @@
+"""Form of the outline of each cell: hull, concavities, radii, roughness, curvature, fractals, symmetry. Floor 3.
+
+Hull, concavities, radii and roughness are those of the outline smoothed by a Gaussian of 1 px along its length: of a
+disc drawn in pixels it has the length to about 1 %, of a convex cell the convexity to about as much.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from cellseg.measure.contour import STAIRS_VARIANCE_PX2, longest, smooth_contours, trace_contours
+from cellseg.measure.curvature import measure_curvature
+from cellseg.measure.fractal import measure_fractals
+from cellseg.measure.patches import Patches
+from cellseg.measure.symmetry import measure_symmetry
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+MIN_DEPTH_PX = 1.0
+"""px below the hull's edge from which on a concavity counts; stairs of convex forms are less deep."""
+ROUGHNESS_PARTS = {"fine": 16, "medium": 8, "coarse": 4}
+"""Window of the smoothed self, as a part of the outline's corners."""
+
+
+def measure_outline(patches: Patches, *, mpp: float) -> dict[str, Floats]:
+    """The columns of family `outline` of each cell.
+
+    The outline is that of `trace_contours`: of the largest piece, holes filled. NaN where it has fewer than 12 corners
+    or is narrower than 1.5 px in the mean (dots and lines), but for the symmetries, which are of the pixels themselves.
+
+    Parameters
+    ----------
+    patches : Patches
+        n cells.
+    mpp : float
+        Microns per pixel.
+
+    Returns
+    -------
+    dict of str to (n,) ndarray of float64
+        Column name to values, units in the names.
+    """
+    traced = trace_contours(patches)
+    smooth = smooth_contours(traced, np.full(len(traced), STAIRS_VARIANCE_PX2))
+    hulls = _hulls(smooth.points, smooth.starts, longest(smooth.starts))
+    radii = _radii(smooth.points, smooth.starts)
+    columns = {
+        "outline_length_um": smooth.lengths_px * mpp,
+        "hull_perimeter_um": hulls[0] * mpp,
+        "convexity": _ratios(hulls[0], smooth.lengths_px),
+        "concavity_count": hulls[2],
+        "concavity_depth_max_um": hulls[3] * mpp,
+        "concavity_depth_mean_um": hulls[4] * mpp,
+        "concavity_area_share": np.maximum(1 - _ratios(smooth.areas_px2, hulls[1]), 0.0),
+        "concavity_largest_share": _ratios(hulls[5], hulls[1]),
+        "radius_mean_um": radii[0] * mpp,
+        "radius_sd_um": radii[1] * mpp,
+        "radius_ratio": _ratios(radii[2], radii[3]),
+        **{
+            f"roughness_{name}": _ratios(_roughness(smooth.points, smooth.starts, parts), radii[0])
+            for name, parts in ROUGHNESS_PARTS.items()
+        },
+        **measure_curvature(traced, mpp=mpp),
+        **measure_fractals(traced),
+    }
+    measurable = traced.measurable
+    return {name: np.where(measurable, values, np.nan) for name, values in columns.items()} | measure_symmetry(patches)
+
+
+def _ratios(above: Floats, below: Floats) -> Floats:
+    """Quotients, at most 1; NaN where there is nothing to divide by."""
+    some = below > 0
+    return np.where(some, np.minimum(above / np.where(some, below, 1.0), 1.0), np.nan)
+
+
+@njit(nogil=True, cache=True)
+def _side(points: Floats, a: int, b: int, c: int) -> float:
+    """Twice the area of a triangle of corners, positive where the way turns as the outline of a convex cell does."""
+    ay, ax = points[a, 0], points[a, 1]
+    return float((points[b, 1] - ax) * (points[c, 0] - ay) - (points[b, 0] - ay) * (points[c, 1] - ax))
+
+
+@njit(nogil=True, cache=True)
+def _hull(points: Floats, deque: Ints) -> tuple[int, int]:
+    """First and behind last place of the hull's corners in `deque` (Melkman 1987, Inf Process Lett 25:11)."""
+    n = len(points)
+    second, third = 1, 2
+    while third < n and _side(points, 0, second, third) == 0:
+        second, third = third, third + 1
+    if third == n:
+        return 0, 0
+    low, high = n, n + 3
+    deque[low] = deque[high] = third
+    deque[low + 1], deque[low + 2] = 0, second
+    if _side(points, 0, second, third) < 0:
+        deque[low + 1], deque[low + 2] = second, 0
+    for i in range(third + 1, n):
+        if _side(points, deque[high - 1], deque[high], i) > 0 and _side(points, deque[low], deque[low + 1], i) > 0:
+            continue
+        while high - low > 1 and _side(points, deque[high - 1], deque[high], i) <= 0:
+            high -= 1
+        while high - low > 1 and _side(points, deque[low], deque[low + 1], i) <= 0:
+            low += 1
+        low, high = low - 1, high + 1
+        deque[low] = deque[high] = i
+    return low, high
+
+
+@njit(nogil=True, cache=True)
+def _pocket(points: Floats, a: int, b: int, edge: float) -> tuple[float, float]:
+    """Depth below the hull's edge from corner a on to corner b, and area between the edge and the outline."""
+    n = len(points)
+    deepest, twice = 0.0, 0.0
+    before = a
+    i = a + 1 if a + 1 < n else 0
+    while i != b:
+        deepest = max(deepest, _side(points, a, b, i))
+        twice += _side(points, a, i, before)
+        before = i
+        i = i + 1 if i + 1 < n else 0
+    twice += _side(points, a, b, before)
+    return deepest / edge, twice / 2
+
+
+@njit(nogil=True, cache=True)
+def _hulls(points: Floats, starts: Ints, room: int) -> Floats:
+    """(6, n): perimeter and area of the hull; number, greatest and mean depth and greatest area of concavities."""
+    n = len(starts) - 1
+    table = np.zeros((6, n), np.float64)
+    deque = np.empty(2 * room + 4, np.int64)
+    for cell in range(n):
+        outline = points[starts[cell] : starts[cell + 1]]
+        low, high = _hull(outline, deque)
+        depths = 0.0
+        for at in range(low, high):
+            a, b = deque[at], deque[at + 1]
+            edge = np.sqrt((outline[b, 0] - outline[a, 0]) ** 2 + (outline[b, 1] - outline[a, 1]) ** 2)
+            table[0, cell] += edge
+            table[1, cell] += _side(outline, deque[low], a, b) / 2
+            if edge == 0 or b == a + 1:
+                continue
+            depth, area = _pocket(outline, a, b, edge)
+            if depth > MIN_DEPTH_PX:
+                table[2, cell] += 1
+                table[3, cell] = max(table[3, cell], depth)
+                depths += depth
+                table[5, cell] = max(table[5, cell], area)
+        if table[2, cell] > 0:
+            table[4, cell] = depths / table[2, cell]
+    return table
+
+
+@njit(nogil=True, cache=True)
+def _centroid(points: Floats) -> tuple[float, float]:
+    """Centroid of the area within a polygon; the mean of its corners where it has none."""
+    n = len(points)
+    y0, x0 = points[0, 0], points[0, 1]
+    twice, sum_y, sum_x, mean_y, mean_x = 0.0, 0.0, 0.0, 0.0, 0.0
+    before_y, before_x = points[n - 1, 0] - y0, points[n - 1, 1] - x0
+    for i in range(n):
+        y, x = points[i, 0] - y0, points[i, 1] - x0
+        cross = before_x * y - x * before_y
+        twice += cross
+        sum_y, sum_x = sum_y + cross * (y + before_y), sum_x + cross * (x + before_x)
+        mean_y, mean_x = mean_y + y / n, mean_x + x / n
+        before_y, before_x = y, x
+    if twice <= 0:
+        return y0 + mean_y, x0 + mean_x
+    return y0 + sum_y / (3 * twice), x0 + sum_x / (3 * twice)
+
+
+@njit(nogil=True, cache=True)
+def _radii(points: Floats, starts: Ints) -> Floats:
+    """(4, n): mean and sd over the length, least and greatest distance of the outline from its centroid."""
+    n = len(starts) - 1
+    table = np.zeros((4, n), np.float64)
+    for cell in range(n):
+        outline = points[starts[cell] : starts[cell + 1]]
+        size = len(outline)
+        cy, cx = _centroid(outline)
+        least, greatest, length, total, square = np.inf, 0.0, 0.0, 0.0, 0.0
+        y, x = outline[size - 1, 0], outline[size - 1, 1]
+        radius = np.sqrt((y - cy) ** 2 + (x - cx) ** 2)
+        shift = radius
+        for i in range(size):
+            side = np.sqrt((outline[i, 0] - y) ** 2 + (outline[i, 1] - x) ** 2)
+            y, x = outline[i, 0], outline[i, 1]
+            before, radius = radius, np.sqrt((y - cy) ** 2 + (x - cx) ** 2)
+            least, greatest = min(least, radius), max(greatest, radius)
+            length += side
+            # each side by its ends, from a radius of the outline: no cancelling
+            total += side * (before + radius - 2 * shift) / 2
+            square += side * ((before - shift) ** 2 + (radius - shift) ** 2) / 2
+        if length > 0:
+            mean = total / length
+            table[0, cell] = shift + mean
+            table[1, cell] = np.sqrt(max(square / length - mean * mean, 0.0))
+        table[2, cell], table[3, cell] = least, greatest
+    return table
+
+
+@njit(nogil=True, cache=True)
+def _roughness(points: Floats, starts: Ints, parts: int) -> Floats:
+    """Mean distance across the outline from its local parabola; NaN where a window has fewer than 5 corners."""
+    n = len(starts) - 1
+    out = np.full(n, np.nan)
+    room = 1
+    for cell in range(n):
+        room = max(room, starts[cell + 1] - starts[cell])
+    ys, xs = np.empty(2 * room + 2), np.empty(2 * room + 2)
+    off_y, off_x = np.empty(room), np.empty(room)
+    for cell in range(n):
+        begin = starts[cell]
+        size = starts[cell + 1] - begin
+        half = size // (2 * parts)
+        if half < 2:
+            continue
+        for i in range(size + 2 * half):
+            at = begin + (i - half + size) % size
+            ys[i], xs[i] = points[at, 0], points[at, 1]
+        _depart(ys, half, off_y[:size])
+        _depart(xs, half, off_x[:size])
+        total = 0.0
+        for i in range(size):
+            y, x = ys[i + half + 1] - ys[i + half - 1], xs[i + half + 1] - xs[i + half - 1]
+            total += abs(off_y[i] * x - off_x[i] * y) / max(np.sqrt(y * y + x * x), 1e-12)
+        out[cell] = total / size
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _depart(line: Floats, half: int, out: Floats) -> None:
+    """Values less the middles of the parabolas of least squares through 2 half + 1 of them (Savitzky & Golay 1964)."""
+    n = len(out)
+    scale = float((2 * half - 1) * (2 * half + 1) * (2 * half + 3))
+    top = 3.0 * (3 * half * half + 3 * half - 1)
+    weight = 1 - top / scale
+    for i in range(n):
+        out[i] = weight * line[i + half]
+    for j in range(1, half + 1):
+        weight = (top - 15.0 * j * j) / scale
+        before, after = line[half - j : half - j + n], line[half + j : half + j + n]
+        for i in range(n):
+            out[i] -= weight * (before[i] + after[i])
