@@ -1,0 +1,212 @@
+"""Fourier descriptors of the outlines of cells: elliptic ones, and energies of the tangent's angle. Floor 3.
+
+Both are exact integrals over the sides of the polygon, not sums over samples: nothing depends on where the outline
+begins, and no number of points has to be chosen.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from cellseg.measure.contour import STAIRS_VARIANCE_PX2, longest, smooth_contours, trace_contours
+from cellseg.measure.patches import Patches
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+N_HARMONICS = 10
+"""Harmonics of the elliptic descriptors."""
+N_BANDS = 6
+"""Octaves of frequencies of the tangent's angle: 1, 2-3, 4-7, ... 32-63 waves along the outline."""
+RESIDUALS = (1, 2, 4, 8)
+"""Numbers of harmonics whose distance from the outline is measured."""
+_LANES = 8
+_N_FREQUENCIES = 2**N_BANDS
+_ROUND = 1e-9
+"""First harmonics whose axes differ by a smaller part are circles: they have no long axis to be turned to."""
+
+
+def measure_fourier(patches: Patches, *, mpp: float) -> dict[str, Floats]:
+    """The columns of family `fourier` of each cell.
+
+    Of the outline of `trace_contours`, smoothed by a Gaussian of 1 px along its length. NaN where it has fewer than 12
+    corners or is narrower than 1.5 px in the mean (dots and lines). The normalised coefficients but d_1 are NaN, too,
+    where the first harmonic is a circle (discs and squares whose pixels are as symmetric).
+
+    Parameters
+    ----------
+    patches : Patches
+        n cells.
+    mpp : float
+        Microns per pixel. All columns are ratios: they don't depend on it.
+
+    Returns
+    -------
+    dict of str to (n,) ndarray of float64
+        `efd_{a,b,c,d}_{1..10}` (without a_1 = 1 and b_1 = c_1 = 0), `efd_amplitude_{2..10}`, `efd_residual_{1,2,4,8}`
+        and `fsd_{1..6}`.
+    """
+    traced = trace_contours(patches)
+    smooth = smooth_contours(traced, np.full(len(traced), STAIRS_VARIANCE_PX2))
+    raw, energies, spread = _transform(smooth.points, smooth.starts, smooth.lengths_px, longest(smooth.starts))
+    columns = _elliptic(raw, spread) | _energies(energies)
+    return {name: np.where(traced.measurable, values, np.nan) for name, values in columns.items()}
+
+
+def _energies(energies: Floats) -> dict[str, Floats]:
+    """Shares of the energy in each octave; `energies` is (n, 64), 0 waves first."""
+    bands = np.add.reduceat(energies[:, 1:], 2 ** np.arange(N_BANDS) - 1, axis=1)
+    # summed band by band: the order of sums is the same for any number of cells
+    total = bands[:, 0].copy()
+    for band in range(1, N_BANDS):
+        total += bands[:, band]
+    some = np.where(total > 0, total, np.nan)
+    return {f"fsd_{band + 1}": bands[:, band] / some for band in range(N_BANDS)}
+
+
+def _elliptic(raw: Floats, spread: Floats) -> dict[str, Floats]:
+    """Elliptic descriptors from the coefficients (n, 10, 4) as in the paper and the outline's variance (n,)."""
+    power = np.square(raw).sum(axis=2) / 2
+    some = np.where(spread > 0, spread, np.nan)
+    first = np.where(power[:, 0] > 0, power[:, 0], np.nan)
+    residual = {k: np.maximum(spread - power[:, :k].cumsum(axis=1)[:, -1], 0.0) / some for k in RESIDUALS}
+    normal = _normalise(raw)
+    rows = {
+        f"efd_{letter}_{k + 1}": normal[:, k, at]
+        for k in range(N_HARMONICS)
+        for at, letter in enumerate("abcd")
+        if k or letter == "d"
+    }
+    return {
+        **rows,
+        **{f"efd_amplitude_{k + 1}": np.sqrt(power[:, k] / first) for k in range(1, N_HARMONICS)},
+        **{f"efd_residual_{k}": np.sqrt(share) for k, share in residual.items()},
+    }
+
+
+@njit(nogil=True, cache=True)
+def _normalise(raw: Floats) -> Floats:
+    """Coefficients that begin at an end of the first ellipse's long axis, with that axis turned to x and of length 1.
+
+    Of the two ends the one counts from which the greatest coefficient of the second harmonic is positive.
+    """
+    n, n_harmonics = raw.shape[0], raw.shape[1]
+    out = np.full(raw.shape, np.nan)
+    for cell in range(n):
+        a, b, c, d = raw[cell, 0]
+        # Kuhl & Giardina's eq. 22: where the first ellipse is farthest from its centre
+        skew, wide = 2 * (a * b + c * d), a * a + c * c - b * b - d * d
+        total = a * a + b * b + c * c + d * d
+        if total == 0:
+            continue
+        if np.hypot(skew, wide) <= _ROUND * total:
+            out[cell, 0, 3] = 1.0
+            continue
+        phase = 0.5 * np.arctan2(skew, wide)
+        x, y = a * np.cos(phase) + b * np.sin(phase), c * np.cos(phase) + d * np.sin(phase)
+        size = np.hypot(x, y)
+        cosine, sine = x / size, y / size
+        for k in range(n_harmonics):
+            a, b, c, d = raw[cell, k]
+            turn_c, turn_s = np.cos((k + 1) * phase), np.sin((k + 1) * phase)
+            a, b = a * turn_c + b * turn_s, b * turn_c - a * turn_s
+            c, d = c * turn_c + d * turn_s, d * turn_c - c * turn_s
+            out[cell, k, 0], out[cell, k, 1] = (cosine * a + sine * c) / size, (cosine * b + sine * d) / size
+            out[cell, k, 2], out[cell, k, 3] = (cosine * c - sine * a) / size, (cosine * d - sine * b) / size
+        greatest = out[cell, 1, 0]
+        for at in range(1, 4):
+            if abs(out[cell, 1, at]) > abs(greatest):
+                greatest = out[cell, 1, at]
+        if greatest < 0:
+            # half a turn from the other end: harmonics of even number change signs
+            out[cell, 1::2] *= -1
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _sides(points: Floats, sides: Floats) -> float:
+    """Unit vectors (y, x), lengths and angles to the last one of the sides from each corner on; returns the spread.
+
+    The spread is the mean squared distance of the outline from its mean, over its length.
+    """
+    n = len(points)
+    length, sum_y, sum_x, square = 0.0, 0.0, 0.0, 0.0
+    for i in range(n):
+        j = i + 1 if i + 1 < n else 0
+        y0, x0 = points[i, 0] - points[0, 0], points[i, 1] - points[0, 1]
+        y1, x1 = points[j, 0] - points[0, 0], points[j, 1] - points[0, 1]
+        y, x = y1 - y0, x1 - x0
+        side = np.sqrt(y * y + x * x)
+        sides[0, i], sides[1, i], sides[2, i] = 0.0, 0.0, side
+        if side > 0:
+            sides[0, i], sides[1, i] = y / side, x / side
+        length += side
+        sum_y, sum_x = sum_y + side * (y0 + y1) / 2, sum_x + side * (x0 + x1) / 2
+        square += side * (y0 * y0 + y0 * y1 + y1 * y1 + x0 * x0 + x0 * x1 + x1 * x1) / 3
+    y, x = sides[0, n - 1], sides[1, n - 1]
+    for i in range(n):
+        sides[3, i] = np.arctan2(x * sides[0, i] - y * sides[1, i], x * sides[1, i] + y * sides[0, i])
+        y, x = sides[0, i], sides[1, i]
+    if length == 0:
+        return 0.0
+    return float(square / length - (sum_y / length) ** 2 - (sum_x / length) ** 2)
+
+
+@njit(nogil=True, cache=True)
+def _waves(angle: float, cosines: Floats, sines: Floats) -> None:
+    """Cosines and sines of 1, 2, ... 8 times an angle, and in the last place once more those of 8 times."""
+    c, s = np.cos(angle), np.sin(angle)
+    cosines[0], sines[0] = c, s
+    for k in range(1, _LANES):
+        cosines[k] = cosines[k - 1] * c - sines[k - 1] * s
+        sines[k] = sines[k - 1] * c + cosines[k - 1] * s
+
+
+@njit(nogil=True, cache=True)
+def _add_angles(turn: float, cosines: Floats, sines: Floats, real: Floats, imag: Floats) -> None:
+    """Add one corner's turn to the waves 1.._N_FREQUENCIES, eight at a time; `cosines` and `sines` are used up."""
+    step_c, step_s = cosines[_LANES - 1], sines[_LANES - 1]
+    for block in range(0, _N_FREQUENCIES, _LANES):
+        to_real, to_imag = real[block : block + _LANES], imag[block : block + _LANES]
+        for lane in range(_LANES):
+            c, s = cosines[lane], sines[lane]
+            to_real[lane] += turn * c
+            to_imag[lane] += turn * s
+            cosines[lane], sines[lane] = c * step_c - s * step_s, s * step_c + c * step_s
+
+
+@njit(nogil=True, cache=True)
+def _transform(points: Floats, starts: Ints, lengths: Floats, room: int) -> tuple[Floats, Floats, Floats]:
+    n = len(lengths)
+    raw, energies, spread = np.zeros((n, N_HARMONICS, 4)), np.zeros((n, _N_FREQUENCIES)), np.zeros(n)
+    buffer = np.empty((4, room))
+    cosines, sines = np.empty(_LANES), np.empty(_LANES)
+    real, imag = np.empty(_N_FREQUENCIES), np.empty(_N_FREQUENCIES)
+    for cell in range(n):
+        size, length = starts[cell + 1] - starts[cell], lengths[cell]
+        if length == 0:
+            continue
+        sides = buffer[:, :size]
+        spread[cell] = _sides(points[starts[cell] : starts[cell + 1]], sides)
+        real[:], imag[:] = 0.0, 0.0
+        way, before = 0.0, size - 1
+        for i in range(size):
+            _waves(2 * np.pi * way / length, cosines, sines)
+            # by parts: a corner counts with the change of direction there
+            dy, dx = sides[0, before] - sides[0, i], sides[1, before] - sides[1, i]
+            c, s = cosines[0], sines[0]
+            for k in range(N_HARMONICS):
+                raw[cell, k, 0] += dx * c
+                raw[cell, k, 1] += dx * s
+                raw[cell, k, 2] += dy * c
+                raw[cell, k, 3] += dy * s
+                c, s = c * cosines[0] - s * sines[0], s * cosines[0] + c * sines[0]
+            _add_angles(sides[3, i], cosines, sines, real, imag)
+            way, before = way + sides[2, i], i
+        for k in range(N_HARMONICS):
+            raw[cell, k] *= length / (2 * ((k + 1) * np.pi) ** 2)
+        for k in range(1, _N_FREQUENCIES):
+            # the turns are the angle's derivative but for a constant
+            energies[cell, k] = (real[k - 1] ** 2 + imag[k - 1] ** 2) / k**2
+    return raw, energies, spread
