@@ -20,6 +20,8 @@ from cellseg.measure.ibsi import log_table, plogp, population_variance
 from cellseg.measure.patches import Patches
 
 _MEAN, _RANGE = 0, 1
+_LANES = 4
+"""Where neighbouring counts go, to be added in the end; a power of 2."""
 _STEPS = np.array([[0, 1], [1, 1], [1, 0], [1, -1]])
 """Rows up and columns to the right that lead to a pair's other pixel, by direction."""
 
@@ -98,75 +100,91 @@ def _haralick(
     table: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    counts, keys, tally = np.zeros((levels + 1) ** 2, np.int32), np.empty(most, np.int32), np.zeros(most + 1, np.int32)
+    bits = np.uint64(np.ceil(np.log2(levels + 1)))
+    counts, keys = np.zeros(1 << (2 * bits), np.uint32), np.empty(most + 1, np.uint32)
+    tally = np.zeros((most + 1, _LANES), np.int64)
     sums, gaps, ends = np.zeros(2 * levels + 1, np.int64), np.zeros(levels, np.int64), np.zeros(levels + 1, np.int64)
     values = np.empty((4, 13), np.float64)
     for cell in range(len(heights)):
         cut = quantized[starts[cell] : starts[cell + 1]]
         for k in range(4):
-            n = _count_pairs(cut, heights[cell], widths[cell], steps[k], counts, keys, sums, gaps, ends)
+            n = _list_pairs(cut, heights[cell], widths[cell], steps[k, 0], steps[k, 1], bits, keys)
             if n == 0:
                 values[k] = np.nan
                 continue
-            squares, logs = _read_matrix(counts, keys[:n], levels, tally, table)
+            _count_pairs(keys[:n], bits, counts, sums, gaps, ends)
+            squares, logs = _read_matrix(keys[:n], bits, levels, counts, tally, table)
             _describe_pairs(n, squares, logs, sums, gaps, ends, table, values[k])
         _over_directions(values, out[:, :, cell])
 
 
 @njit(nogil=True, cache=True)
-def _count_pairs(
-    cut: Levels,
-    height: int,
-    width: int,
-    step: NDArray[np.int64],
-    counts: NDArray[np.int32],
-    keys: NDArray[np.int32],
-    sums: NDArray[np.int64],
-    gaps: NDArray[np.int64],
-    ends: NDArray[np.int64],
+def _list_pairs(
+    cut: Levels, height: int, width: int, up: int, right: int, bits: np.uint64, keys: NDArray[np.uint32]
 ) -> int:
-    """Count each pair once, by lower and higher level, by their sum, their difference, and each of them."""
-    n, stride = 0, len(ends)
-    first, last = max(0, -step[1]), width - max(0, step[1])
-    for y in range(step[0], height):
-        here, there = y * width, (y - step[0]) * width + step[1]
-        for x in range(first, last):
-            if cut[here + x] == 0 or cut[there + x] == 0:
-                continue
-            one, other = np.int64(cut[here + x]), np.int64(cut[there + x])
-            low, high = min(one, other), max(one, other)
-            key = low * stride + high
-            counts[key] += 1
-            keys[n] = key
-            sums[low + high] += 1
-            gaps[high - low] += 1
-            ends[one] += 1
-            ends[other] += 1
-            n += 1
+    """The pairs' lower level (high bits) and higher level (low bits), in scan order; how many.
+
+    What is no pair is written too, and written over by the next one: cheaper than to ask.
+    """
+    n = 0
+    first, last = 1 + max(0, -right), width - 1 - max(0, right)
+    for y in range(1 + up, height - 1):
+        here, there = cut[y * width + first : y * width + last], (y - up) * width + right
+        above = cut[there + first : there + last]
+        for x in range(len(here)):
+            one, other = np.uint32(here[x]), np.uint32(above[x])
+            keys[n] = (min(one, other) << bits) | max(one, other)
+            n += (one != 0) & (other != 0)
     return n
 
 
 @njit(nogil=True, cache=True)
+def _count_pairs(
+    keys: NDArray[np.uint32],
+    bits: np.uint64,
+    counts: NDArray[np.uint32],
+    sums: NDArray[np.int64],
+    gaps: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> None:
+    """Count each pair once, by its levels, by their sum, by their difference, and at each of them."""
+    mask = (np.uint64(1) << bits) - np.uint64(1)
+    for k in range(len(keys)):
+        key = np.uint64(keys[k])
+        low, high = key >> bits, key & mask
+        counts[key] += 1
+        sums[low + high] += 1
+        gaps[high - low] += 1
+        ends[low] += 1
+        ends[high] += 1
+
+
+@njit(nogil=True, cache=True)
 def _read_matrix(
-    counts: NDArray[np.int32],
-    keys: NDArray[np.int32],
+    keys: NDArray[np.uint32],
+    bits: np.uint64,
     levels: int,
-    tally: NDArray[np.int32],
+    counts: NDArray[np.uint32],
+    tally: NDArray[np.int64],
     table: NDArray[np.float64],
 ) -> tuple[int, float]:
-    """Sum of c^2, the diagonal's twice, and sum of c log2 c over the matrix of single pairs; clears it."""
+    """Sum of c^2, the diagonal's twice, and sum of c log2 c over the matrix of single pairs; clears it.
+
+    `tally` holds how many entries are c, in lanes, as most entries are alike and would wait for each other.
+    """
     squares, logs, most = 0, 0.0, 0
     for level in range(1, levels + 1):
-        on_diagonal = int(counts[level * (levels + 2)])
+        on_diagonal = int(counts[(level << bits) + level])
         squares += on_diagonal * on_diagonal
-    for key in keys:
-        entry = int(counts[key])
-        tally[entry] += 1
-        most = max(most, entry)
-        counts[key] = 0
+    for k in range(len(keys)):
+        entry = np.uint64(counts[keys[k]])
+        tally[entry, np.uint64(k & (_LANES - 1))] += 1
+        most = max(most, int(entry))
+        counts[keys[k]] = 0
     for count in range(1, most + 1):
-        squares += int(tally[count]) * count * count
-        logs += tally[count] * plogp(table, count)
+        entries = int(tally[count, 0] + tally[count, 1] + tally[count, 2] + tally[count, 3])
+        squares += entries * count * count
+        logs += entries * plogp(table, count)
     tally[: most + 1] = 0
     return squares, logs
 

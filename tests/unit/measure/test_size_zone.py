@@ -5,6 +5,7 @@ import pytest
 from patching import disc, patches_of, plane_of, ring
 
 from cellseg.columns.ibsi import SIZE_ZONE
+from cellseg.measure.ibsi import population_variance
 from cellseg.measure.size_zone import measure_size_zone
 
 
@@ -114,3 +115,9 @@ def test_as_many_sizes_as_there_can_be():
 def test_empty():
     got = measured(np.zeros((5, 5)), np.zeros((5, 5)))
     assert len(got) == 16 and all(column.shape == (0,) and column.dtype == np.float64 for column in got.values())
+
+
+def test_variance_of_sums_that_do_not_fit_in_int64():
+    """Half of 4 million sizes are 0, half are 100,000."""
+    assert population_variance(4_000_000, 2 * 10**11, 2 * 10**16) == pytest.approx(2.5e9, rel=1e-12)
+    assert population_variance(3, 6, 14) == 2 / 3
