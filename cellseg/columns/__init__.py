@@ -74,7 +74,11 @@ def find_column(name: str) -> Column:
         if match := pattern.fullmatch(name):
             given = match.groupdict()
             of = ", ".join(value for value in given.values() if value)
-            unit = _UNITS[given["plane"].split("_")[0]] if column.unit == PLANE_UNIT else column.unit
+            unit = (
+                column.unit.replace(PLANE_UNIT, _UNITS[given["plane"].split("_")[0]])
+                if column.per == "plane"
+                else column.unit
+            )
             return replace(column, name=name, unit=unit, meaning=f"{of}: {column.meaning}")
     near = get_close_matches(name, [*_EXACT, *map(written_name, COLUMNS)], n=3)
     raise TableError(

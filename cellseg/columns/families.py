@@ -5,7 +5,7 @@ Which families are measured is a setting (`measure_config.py`); what measures th
 
 from __future__ import annotations
 
-from cellseg.columns import compartments, focus, haralick, ibsi, intensity, neighborhood, shape
+from cellseg.columns import compartments, distribution, focus, gradient, haralick, ibsi, intensity, neighborhood, shape
 from cellseg.columns.column import Column
 
 ABOUT: dict[str, str] = {
@@ -42,7 +42,7 @@ ABOUT: dict[str, str] = {
 
 OF_COMPARTMENTS: tuple[Column, ...] = (
     *shape.COLUMNS, *neighborhood.TOUCHING,
-    *intensity.COLUMNS, *haralick.COLUMNS, *ibsi.COLUMNS,
+    *intensity.COLUMNS, *distribution.COLUMNS, *gradient.COLUMNS, *haralick.COLUMNS, *ibsi.COLUMNS,
 )  # fmt: skip
 """What is measured in a compartment, family by family."""
 OF_CELLS: tuple[Column, ...] = (*compartments.COLUMNS, *focus.COLUMNS, *neighborhood.COLUMNS)

@@ -35,7 +35,7 @@ _DISTANCES: tuple[Column, ...] = (
     _c("neighborhood", "neighbor_angle_rad", "float64", "rad", "angle at the cell between its nearest and second nearest neighbour (of equally near ones, that of lower cell_id); NaN with fewer than 2 other cells, or where one of the two has the same centroid", "atan2(|a x b|, a . b), a and b the vectors between centroids", "Carpenter et al. 2006, Genome Biol 7:R100", 0, _PI),
 )  # fmt: skip
 _GRAPH: tuple[Column, ...] = (
-    _c("delaunay", "delaunay_degree", "float64", "", f"number of Delaunay neighbours; {_NO_GRAPH}", "cells whose Voronoi region shares an edge of positive length: no diagonals between cells on one circle", _DELAUNAY, 1),
+    _c("delaunay", "delaunay_degree", "float64", "1", f"number of Delaunay neighbours; {_NO_GRAPH}", "cells whose Voronoi region shares an edge of positive length: no diagonals between cells on one circle", _DELAUNAY, 1),
     *(
         _c("delaunay", f"delaunay_edge_{statistic}_um", "float64", "um", f"{words} distance to the Delaunay neighbours; {_NO_GRAPH}", formula, _DELAUNAY, 0)
         for statistic, words, formula in (
@@ -51,7 +51,7 @@ _GRAPH: tuple[Column, ...] = (
         for statistic, words in (("mean", "mean"), ("min", "least"), ("max", "greatest"))
     ),
     _c("delaunay", "delaunay_clustering", "float64", "1", "share of the pairs of neighbours that are neighbours too; NaN with fewer than 2 neighbours within delaunay_max_edge_um", "joined pairs / (k (k - 1) / 2), k neighbours no farther than delaunay_max_edge_um", "Watts & Strogatz 1998, Nature 393:440", 0, 1),
-    _c("delaunay", "delaunay_component_size", "float64", "", f"cells in the cluster, itself included: all that can be reached over edges no longer than delaunay_max_edge_um; {_NO_GRAPH}", "cells of the connected component", "", 1),
+    _c("delaunay", "delaunay_component_size", "float64", "1", f"cells in the cluster, itself included: all that can be reached over edges no longer than delaunay_max_edge_um; {_NO_GRAPH}", "cells of the connected component", "", 1),
     _c("delaunay", "voronoi_area_um2", "float64", "um2", f"area that lies nearer to this centroid than to any other; {_REGION}", "area of the Voronoi polygon * mpp^2", _VORONOI, 0),
     _c("delaunay", "voronoi_perimeter_um", "float64", "um", f"length of the outline of that area; {_REGION}", "perimeter of the Voronoi polygon * mpp", _VORONOI, 0),
     _c("delaunay", "voronoi_max_distance_um", "float64", "um", f"greatest distance within that area; {_REGION}", "greatest distance between two corners of the Voronoi polygon * mpp", _VORONOI, 0),

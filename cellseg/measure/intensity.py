@@ -47,7 +47,9 @@ def gather_pixels(
     return values, starts
 
 
-def describe_plane(values: Pixels, starts: NDArray[np.int64], *, scale: float = 1.0) -> dict[str, NDArray[np.float64]]:
+def describe_plane(
+    values: Pixels, starts: NDArray[np.int64], *, scale: float = 1.0, offset: float = 0.0
+) -> dict[str, NDArray[np.float64]]:
     """Mean, standard deviation (population form), extremes and quantiles of each cell's values.
 
     Quantiles are numpy's `linear` ones: between the two nearest order statistics.
@@ -58,8 +60,8 @@ def describe_plane(values: Pixels, starts: NDArray[np.int64], *, scale: float = 
         Values of all cells, cell after cell.
     starts : (n + 1,) ndarray of int64
         Where each cell begins; each has one value at least.
-    scale : float
-        What one count is in the plane's unit.
+    scale, offset : float
+        A count stands for `count * scale + offset` in the plane's unit.
 
     Returns
     -------
@@ -71,7 +73,9 @@ def describe_plane(values: Pixels, starts: NDArray[np.int64], *, scale: float = 
     total, squares = sums.T
     variance = scaled_covariance(n, total, total, squares, large=n > _EXACT_PIXELS)
     columns = (total / n, np.sqrt(variance) / n, *order.T)
-    return {key: column * scale for key, column in zip(STATISTICS, columns, strict=True)}
+    return {
+        key: column * scale + (0.0 if key == "sd" else offset) for key, column in zip(STATISTICS, columns, strict=True)
+    }
 
 
 @njit(nogil=True, cache=True)

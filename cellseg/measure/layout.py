@@ -21,7 +21,9 @@ _OF_RINGS = ("compartments", "herlev20")
 def measured_columns(recipe: Recipe, settings: MeasureSettings, tissues: Iterable[str] = ()) -> tuple[Column, ...]:
     """The columns of the measurements table of a slide, in order; `tissues` are the classes of its tissue map."""
     chosen = compartment_families(recipe, settings)
-    planes = dict.fromkeys(PLANE_FAMILIES, detail_planes(recipe, settings)) | {"intensity": plane_names(recipe)}
+    planes = dict.fromkeys(PLANE_FAMILIES, detail_planes(recipe, settings)) | {
+        "intensity": plane_names(recipe, colour_spaces=settings.colour_spaces)
+    }
     without = () if len(chosen) > 1 else _OF_RINGS
     families = (family for family in settings.families if family not in without)
     return columns_of(

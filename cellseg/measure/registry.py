@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from cellseg.columns import full_name
@@ -19,7 +20,9 @@ from cellseg.measure.cell_graph import delaunay_edges
 from cellseg.measure.contrast import measure_contrast, measure_pleomorphism
 from cellseg.measure.delaunay import measure_delaunay
 from cellseg.measure.dependence import measure_dependence
+from cellseg.measure.distribution import measure_distribution
 from cellseg.measure.focus import measure_edge_sharpness
+from cellseg.measure.gradient import measure_gradient
 from cellseg.measure.haralick import measure_haralick
 from cellseg.measure.intensity import describe_plane, gather_pixels
 from cellseg.measure.neighborhood import measure_neighborhoods
@@ -36,6 +39,7 @@ from cellseg.measure.view import (
     staining_plane,
 )
 from cellseg.measure_config import MeasureSettings
+from cellseg.preprocess.colour import colour_planes, render_colours
 from cellseg.preprocess.normalize import gray_plane
 from cellseg.preprocess.recipe import Recipe
 
@@ -60,7 +64,22 @@ def _intensity(view: CellWindow) -> Values:
         out |= named(name, describe_plane(values[:, index], starts))
     for plane in derived_planes(view.recipe):
         out |= named(plane.name, describe_plane(plane.render(values[None])[0], starts, scale=plane.scale))
+    if view.settings.colour_spaces and view.recipe.is_rgb:
+        counts = render_colours(values[None])[0]
+        for colour in colour_planes(view.recipe):
+            plane_counts = np.ascontiguousarray(counts[:, colour.channel])
+            out |= named(colour.name, describe_plane(plane_counts, starts, scale=colour.scale, offset=colour.offset))
     return out
+
+
+def _distribution(view: CellWindow, plane: PlaneValues) -> Values:
+    return dict(
+        measure_distribution(view.patches, plane.counts, scale=plane.scale, offset=plane.offset, mpp=view.recipe.mpp)
+    )
+
+
+def _gradient(view: CellWindow, plane: PlaneValues) -> Values:
+    return dict(measure_gradient(view.patches, plane.counts, scale=plane.scale, mpp=view.recipe.mpp))
 
 
 def _focus(view: CellWindow) -> Values:
@@ -134,6 +153,8 @@ COMPARTMENT_FAMILIES: dict[str, Callable[[CellWindow], Values]] = {
 }
 """Families that look at a compartment's mask, or that see to the planes themselves."""
 PLANE_FAMILIES: dict[str, Callable[[CellWindow, PlaneValues], Values]] = {
+    "distribution": _distribution,
+    "gradient": _gradient,
     "haralick": _haralick,
     "run_length": _of_levels(measure_run_length),
     "size_zone": _of_levels(measure_size_zone),

@@ -14,6 +14,7 @@ from cellseg.errors import ConfigError
 from cellseg.measure.grey_levels import quantize
 from cellseg.measure.patches import Patches, cut_patches, cut_pixels
 from cellseg.measure_config import MeasureSettings
+from cellseg.preprocess.colour import ColourPlane, colour_planes
 from cellseg.preprocess.normalize import SIGNAL_MAX, Plane, gray_plane, measured_stains
 from cellseg.preprocess.recipe import Recipe
 from cellseg.types import Labels, Pixels
@@ -23,11 +24,12 @@ _WHOLE_CELLS = ("giemsa", "brightfield")
 
 @dataclass(frozen=True)
 class PlaneValues:
-    """A plane in a batch's patches: counts (m,) uint16 from 0 to `n_levels` - 1; `scale` is one count in its unit."""
+    """A plane in a batch's patches: counts (m,) uint16, less than `n_levels`; each is `count * scale + offset`."""
 
     name: str
     counts: NDArray[np.uint16]
     scale: float
+    offset: float
     n_levels: int
 
 
@@ -82,9 +84,13 @@ class CellWindow:
         channels = channel_planes(self.recipe)
         if name in channels:
             counts = self.patch_pixels[:, channels.index(name)].astype(np.uint16)
-            return PlaneValues(name, counts, 1.0, self.recipe.max_level + 1)
-        plane = next(plane for plane in derived_planes(self.recipe) if plane.name == name)
-        return PlaneValues(name, plane.render(self.patch_pixels[None])[0], plane.scale, SIGNAL_MAX + 1)
+            return PlaneValues(name, counts, 1.0, 0.0, self.recipe.max_level + 1)
+        made: tuple[Plane | ColourPlane, ...] = (*derived_planes(self.recipe), *colour_planes(self.recipe))
+        plane = next(plane for plane in made if plane.name == name)
+        counts = np.ascontiguousarray(plane.render(self.patch_pixels[None])[0])
+        return PlaneValues(
+            name, counts, plane.scale, plane.offset if isinstance(plane, ColourPlane) else 0.0, SIGNAL_MAX + 1
+        )
 
 
 @lru_cache(maxsize=8)
@@ -104,9 +110,10 @@ def channel_planes(recipe: Recipe) -> tuple[str, ...]:
     return tuple(names)
 
 
-def plane_names(recipe: Recipe) -> tuple[str, ...]:
-    """The planes that a slide has, in the table's order: stored channels, gray of colour, stains."""
-    return (*channel_planes(recipe), *(plane.name for plane in derived_planes(recipe)))
+def plane_names(recipe: Recipe, *, colour_spaces: bool = False) -> tuple[str, ...]:
+    """The planes of a slide in the table's order: stored channels, gray of colour, stains, those of colour spaces."""
+    more = (plane.name for plane in colour_planes(recipe)) if colour_spaces else ()
+    return (*channel_planes(recipe), *(plane.name for plane in derived_planes(recipe)), *more)
 
 
 def detail_planes(recipe: Recipe, settings: MeasureSettings) -> tuple[str, ...]:
@@ -117,7 +124,7 @@ def detail_planes(recipe: Recipe, settings: MeasureSettings) -> tuple[str, ...]:
     ConfigError
         If the settings name a plane that the slide does not have.
     """
-    known = plane_names(recipe)
+    known = plane_names(recipe, colour_spaces=True)
     if unknown := [name for name in settings.planes if name not in known]:
         raise ConfigError(
             f"measure.planes: this slide has no plane {', '.join(unknown)}, only {', '.join(known)}; name some of these"

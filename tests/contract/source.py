@@ -38,7 +38,7 @@ FLOORS = {
 }
 """Floor of each module or package right under `cellseg`."""
 
-SHARED_ON_FLOOR_3 = {"cellseg.preprocess.recipe", "cellseg.preprocess.normalize"}
+SHARED_ON_FLOOR_3 = {"cellseg.preprocess.recipe", "cellseg.preprocess.normalize", "cellseg.preprocess.colour"}
 """What a slide's planes are made with: the only modules that another package of floor 3 may import."""
 
 KNOW_PATHS = {"io", "stages", "cli", "commands", "types", "__main__", "__init__"}
