@@ -26,7 +26,7 @@ _LEVELS = (
     ("q10", PLANE_UNIT, "10 % quantile over the pixels", _LINEAR, "", None, None),
     ("q90", PLANE_UNIT, "90 % quantile over the pixels", _LINEAR, "", None, None),
     ("q99", PLANE_UNIT, "99 % quantile over the pixels", _LINEAR, "", None, None),
-    ("robust_mean_absolute_deviation", PLANE_UNIT, "mean absolute deviation of the pixels within the 10 % and 90 % quantiles (both included) from their mean", "mean(|v - mean(v)|) over q10 <= v <= q90", _IBSI, 0, None),
+    ("robust_mean_absolute_deviation", PLANE_UNIT, "mean absolute deviation of the pixels within the 10 % and 90 % quantiles (both included) from their mean; NaN where there are none: the cell is two unequal pixels", "mean(|v - mean(v)|) over q10 <= v <= q90", _IBSI, 0, None),
     ("coefficient_of_variation", "1", "standard deviation relative to the mean; NaN where the mean is not above 0", "sd / mean", _IBSI, 0, None),
     ("quartile_coefficient_of_dispersion", "1", "spread of the quartiles relative to their sum; NaN where the sum is not above 0", "(q75 - q25) / (q75 + q25)", _IBSI, 0, None),
 )  # fmt: skip

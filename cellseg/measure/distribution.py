@@ -53,7 +53,8 @@ def measure_distribution(
     -------
     dict of str to (n,) ndarray of float64
         In the order of `cellseg.columns.distribution.COLUMNS`. NaN: skewness and kurtosis of a flat cell, a coefficient
-        whose denominator is not above 0, what is weighted with the plane where all counts are 0.
+        whose denominator is not above 0, what is weighted with the plane where all counts are 0, the robust deviation
+        of two unequal pixels.
     """
     values = np.ascontiguousarray(values)
     out = _describe_levels(patches, values, scale, offset)
@@ -344,9 +345,11 @@ def _median_deviation(ordered: NDArray[np.uint16]) -> float:
 
 @njit(nogil=True, cache=True)
 def _robust_deviation(ordered: NDArray[np.uint16]) -> float:
-    """Mean absolute deviation from their mean of the values within the 10 % and 90 % quantiles."""
+    """Mean absolute deviation from their mean of the values within the 10 % and 90 % quantiles; NaN without any."""
     least, greatest = _quantile(ordered, 10), _quantile(ordered, 90)
     first, last = np.searchsorted(ordered, least), np.searchsorted(ordered, greatest, side="right")
+    if first >= last:
+        return np.nan
     count, base, total = np.int64(last - first), np.int64(ordered[first]), np.int64(0)
     for i in range(first, last):
         total += np.int64(ordered[i]) - base
