@@ -104,9 +104,12 @@ def test_flat_cell() -> None:
     got = _one(ring(8, 3), np.full((25, 25), 7), scale=0.5)
     n = ring(8, 3).sum()
     assert got["integrated"] == 3.5 * n
-    for name in ("mad", "iqr", "range", "mean_median_difference", "robust_mean_absolute_deviation",
-                 "coefficient_of_variation", "quartile_coefficient_of_dispersion", "entropy_bits",
-                 "mass_displacement_um", "weighted_centroid_y_um", "weighted_centroid_x_um", "max_distance_um", "edge_sd"):  # fmt: skip
+    flat = (
+        "mad", "iqr", "range", "mean_median_difference", "robust_mean_absolute_deviation", "coefficient_of_variation",
+        "quartile_coefficient_of_dispersion", "entropy_bits", "mass_displacement_um", "weighted_centroid_y_um",
+        "weighted_centroid_x_um", "max_distance_um", "edge_sd",
+    )  # fmt: skip
+    for name in flat:
         assert got[name] == 0, name
     assert got["energy"] == 1
     assert [got[name] for name in ("q01", "q10", "q90", "q99", "edge_mean", "edge_min", "edge_max")] == [3.5] * 7
@@ -127,7 +130,8 @@ def test_black_cell() -> None:
     nan = {name for name, value in got.items() if np.isnan(value)}
     assert nan == {
         "skewness", "kurtosis", "coefficient_of_variation", "quartile_coefficient_of_dispersion",
-        "mass_displacement_um", "weighted_centroid_y_um", "weighted_centroid_x_um", *(f"weighted_hu_{k}" for k in range(1, 8)),
+        "mass_displacement_um", "weighted_centroid_y_um", "weighted_centroid_x_um",
+        *(f"weighted_hu_{k}" for k in range(1, 8)),
     }  # fmt: skip
     assert got["max_distance_um"] == 0
 
