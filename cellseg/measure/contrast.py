@@ -87,8 +87,8 @@ def measure_pleomorphism(
         float64, NaN where fewer than five of the cells have the value, or where a ratio has no positive denominator;
         `pleomorphism_n_cells` is int64.
     """
-    radius_px = radius_um / mpp
-    # a hair wider: rounding must not put a point at that very distance two bins away
+    # a hair wider, and bins another: rounding must not put a cell at that very distance outside or two bins away
+    radius_px = radius_um / mpp * (1 + _FLAT)
     found = bin_points(centroids_px, radius_px * (1 + _FLAT), height_px=height_px, width_px=width_px)
     missing = np.full(len(centroids_px), np.nan)
 

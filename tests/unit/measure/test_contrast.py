@@ -116,6 +116,14 @@ def test_pleomorphism_by_hand():
     assert all(np.isnan(got[name][5]) for name in got if name != "pleomorphism_n_cells")
 
 
+def test_cells_at_the_very_radius_count():
+    points = np.array([[50.0, 50.0 + 7 * k] for k in range(5)])
+    got = measure_pleomorphism(points, {}, **SETTINGS | {"mpp": 0.1, "radius_um": 0.7})
+
+    assert 0.7 / 0.1 < 7
+    assert got["pleomorphism_n_cells"].tolist() == [2, 3, 3, 3, 2]
+
+
 def test_pleomorphism_without_values_is_nan():
     points = np.full((6, 2), 50.0)
     got = measure_pleomorphism(points, {"area_um2": np.zeros(6), "od_mean": np.full(6, -1.0)}, **SETTINGS)
