@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-from fields import real_field, recipe_of, synthetic_labels, synthetic_pixels
+from nuclei import real_field, recipe_of, synthetic_labels, synthetic_pixels
 
 from cellseg.measure.layout import measured_columns
 from cellseg.measure.window import measure_image

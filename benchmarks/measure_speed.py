@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from fields import recipe_of, synthetic_labels, synthetic_pixels
+from nuclei import recipe_of, synthetic_labels, synthetic_pixels
 from skimage.measure import regionprops_table
 
 from cellseg.measure.window import measure_image
