@@ -21,8 +21,6 @@ N_BANDS = 6
 """Octaves of frequencies of the tangent's angle: 1, 2-3, 4-7, ... 32-63 waves along the outline."""
 RESIDUALS = (1, 2, 4, 8)
 """Numbers of harmonics whose distance from the outline is measured."""
-_LANES = 8
-_N_FREQUENCIES = 2**N_BANDS
 _ROUND = 1e-9
 """First harmonics whose axes differ by a smaller part are circles: they have no long axis to be turned to."""
 
@@ -55,14 +53,13 @@ def measure_fourier(patches: Patches, *, mpp: float) -> dict[str, Floats]:
 
 
 def _energies(energies: Floats) -> dict[str, Floats]:
-    """Shares of the energy in each octave; `energies` is (n, 64), 0 waves first."""
-    bands = np.add.reduceat(energies[:, 1:], 2 ** np.arange(N_BANDS) - 1, axis=1)
-    # summed band by band: the order of sums is the same for any number of cells
-    total = bands[:, 0].copy()
-    for band in range(1, N_BANDS):
-        total += bands[:, band]
+    """Shares of the energy in each octave; `energies` is (6, n)."""
+    total = np.zeros(energies.shape[1])
+    for band in energies:
+        # one by one: the order of sums is the same for any number of cells
+        total += band
     some = np.where(total > 0, total, np.nan)
-    return {f"fsd_{band + 1}": bands[:, band] / some for band in range(N_BANDS)}
+    return {f"fsd_{at + 1}": band / some for at, band in enumerate(energies)}
 
 
 def _elliptic(raw: Floats, spread: Floats) -> dict[str, Floats]:
@@ -89,7 +86,7 @@ def _elliptic(raw: Floats, spread: Floats) -> dict[str, Floats]:
 def _normalise(raw: Floats) -> Floats:
     """Coefficients that begin at an end of the first ellipse's long axis, with that axis turned to x and of length 1.
 
-    Of the two ends the one counts from which the greatest coefficient of the second harmonic is positive.
+    Of the two ends the one counts from which the greatest of the coefficients of harmonics 2, 4, 6, ... is positive.
     """
     n, n_harmonics = raw.shape[0], raw.shape[1]
     out = np.full(raw.shape, np.nan)
@@ -114,10 +111,11 @@ def _normalise(raw: Floats) -> Floats:
             c, d = c * turn_c + d * turn_s, d * turn_c - c * turn_s
             out[cell, k, 0], out[cell, k, 1] = (cosine * a + sine * c) / size, (cosine * b + sine * d) / size
             out[cell, k, 2], out[cell, k, 3] = (cosine * c - sine * a) / size, (cosine * d - sine * b) / size
-        greatest = out[cell, 1, 0]
-        for at in range(1, 4):
-            if abs(out[cell, 1, at]) > abs(greatest):
-                greatest = out[cell, 1, at]
+        greatest = 0.0
+        for k in range(1, n_harmonics, 2):
+            for at in range(4):
+                if abs(out[cell, k, at]) > abs(greatest):
+                    greatest = out[cell, k, at]
         if greatest < 0:
             # half a turn from the other end: harmonics of even number change signs
             out[cell, 1::2] *= -1
@@ -126,7 +124,7 @@ def _normalise(raw: Floats) -> Floats:
 
 @njit(nogil=True, cache=True)
 def _sides(points: Floats, sides: Floats) -> float:
-    """Unit vectors (y, x), lengths and angles to the last one of the sides from each corner on; returns the spread.
+    """Unit vectors (y, x), lengths and turns, at each corner, of the sides that follow; returns the spread.
 
     The spread is the mean squared distance of the outline from its mean, over its length.
     """
@@ -154,59 +152,65 @@ def _sides(points: Floats, sides: Floats) -> float:
 
 
 @njit(nogil=True, cache=True)
-def _waves(angle: float, cosines: Floats, sines: Floats) -> None:
-    """Cosines and sines of 1, 2, ... 8 times an angle, and in the last place once more those of 8 times."""
-    c, s = np.cos(angle), np.sin(angle)
-    cosines[0], sines[0] = c, s
-    for k in range(1, _LANES):
-        cosines[k] = cosines[k - 1] * c - sines[k - 1] * s
-        sines[k] = sines[k - 1] * c + cosines[k - 1] * s
+def _sum_waves(weights: Floats, base: Floats, work: Floats, sums: Floats) -> None:
+    """Sums over corners of weight times cosine and sine of 1, 2, ... times their angles, into `sums` (2, waves).
 
-
-@njit(nogil=True, cache=True)
-def _add_angles(turn: float, cosines: Floats, sines: Floats, real: Floats, imag: Floats) -> None:
-    """Add one corner's turn to the waves 1.._N_FREQUENCIES, eight at a time; `cosines` and `sines` are used up."""
-    step_c, step_s = cosines[_LANES - 1], sines[_LANES - 1]
-    for block in range(0, _N_FREQUENCIES, _LANES):
-        to_real, to_imag = real[block : block + _LANES], imag[block : block + _LANES]
-        for lane in range(_LANES):
-            c, s = cosines[lane], sines[lane]
-            to_real[lane] += turn * c
-            to_imag[lane] += turn * s
-            cosines[lane], sines[lane] = c * step_c - s * step_s, s * step_c + c * step_s
+    `base` holds cosines and sines of the angles. Corners, weights included, are padded with zeros to a multiple of 16:
+    their quarters are added to one another, and once more the quarters of that, so that sums run side by side.
+    """
+    size = len(weights)
+    n, m = size // 4, size // 16
+    cosines, sines, real, imag = work[0, :size], work[1, :size], work[2, :n], work[3, :n]
+    step_c, step_s = base[0], base[1]
+    for i in range(size):
+        cosines[i], sines[i] = weights[i], 0.0
+    for k in range(sums.shape[1]):
+        for i in range(size):
+            c = cosines[i] * step_c[i] - sines[i] * step_s[i]
+            sines[i] = sines[i] * step_c[i] + cosines[i] * step_s[i]
+            cosines[i] = c
+        for i in range(n):
+            real[i] = (cosines[i] + cosines[i + n]) + (cosines[i + 2 * n] + cosines[i + 3 * n])
+            imag[i] = (sines[i] + sines[i + n]) + (sines[i + 2 * n] + sines[i + 3 * n])
+        c, s = 0.0, 0.0
+        for i in range(m):
+            c += (real[i] + real[i + m]) + (real[i + 2 * m] + real[i + 3 * m])
+            s += (imag[i] + imag[i + m]) + (imag[i + 2 * m] + imag[i + 3 * m])
+        sums[0, k], sums[1, k] = c, s
 
 
 @njit(nogil=True, cache=True)
 def _transform(points: Floats, starts: Ints, lengths: Floats, room: int) -> tuple[Floats, Floats, Floats]:
+    """Coefficients (n, 10, 4) as in the paper, energies (6, n) of the tangent's angle, spread (n,)."""
     n = len(lengths)
-    raw, energies, spread = np.zeros((n, N_HARMONICS, 4)), np.zeros((n, _N_FREQUENCIES)), np.zeros(n)
-    buffer = np.empty((4, room))
-    cosines, sines = np.empty(_LANES), np.empty(_LANES)
-    real, imag = np.empty(_N_FREQUENCIES), np.empty(_N_FREQUENCIES)
+    raw, energies, spread = np.zeros((n, N_HARMONICS, 4)), np.zeros((N_BANDS, n)), np.zeros(n)
+    sides, base, work = np.empty((4, room + 15)), np.empty((2, room + 15)), np.empty((4, room + 15))
+    weights = np.empty((3, room + 15))
+    turns, steps = np.empty((2, 2**N_BANDS - 1)), np.empty((2, 2, N_HARMONICS))
     for cell in range(n):
         size, length = starts[cell + 1] - starts[cell], lengths[cell]
         if length == 0:
             continue
-        sides = buffer[:, :size]
         spread[cell] = _sides(points[starts[cell] : starts[cell + 1]], sides)
-        real[:], imag[:] = 0.0, 0.0
+        padded = (size + 15) // 16 * 16
         way, before = 0.0, size - 1
         for i in range(size):
-            _waves(2 * np.pi * way / length, cosines, sines)
+            angle = 2 * np.pi * way / length
+            base[0, i], base[1, i] = np.cos(angle), np.sin(angle)
             # by parts: a corner counts with the change of direction there
-            dy, dx = sides[0, before] - sides[0, i], sides[1, before] - sides[1, i]
-            c, s = cosines[0], sines[0]
-            for k in range(N_HARMONICS):
-                raw[cell, k, 0] += dx * c
-                raw[cell, k, 1] += dx * s
-                raw[cell, k, 2] += dy * c
-                raw[cell, k, 3] += dy * s
-                c, s = c * cosines[0] - s * sines[0], s * cosines[0] + c * sines[0]
-            _add_angles(sides[3, i], cosines, sines, real, imag)
+            weights[0, i], weights[1, i] = sides[1, before] - sides[1, i], sides[0, before] - sides[0, i]
+            weights[2, i] = sides[3, i]
             way, before = way + sides[2, i], i
+        base[:, size:padded], weights[:, size:padded] = 0.0, 0.0
+        for axis in range(2):
+            _sum_waves(weights[axis, :padded], base, work, steps[axis])
+        _sum_waves(weights[2, :padded], base, work, turns)
         for k in range(N_HARMONICS):
-            raw[cell, k] *= length / (2 * ((k + 1) * np.pi) ** 2)
-        for k in range(1, _N_FREQUENCIES):
-            # the turns are the angle's derivative but for a constant
-            energies[cell, k] = (real[k - 1] ** 2 + imag[k - 1] ** 2) / k**2
+            scale = length / (2 * ((k + 1) * np.pi) ** 2)
+            for at in range(4):
+                raw[cell, k, at] = scale * steps[at // 2, at % 2, k]
+        for band in range(N_BANDS):
+            for k in range(2**band, 2 ** (band + 1)):
+                # the turns are the angle's derivative but for a constant
+                energies[band, cell] += (turns[0, k - 1] ** 2 + turns[1, k - 1] ** 2) / float(k * k)
     return raw, energies, spread

@@ -67,10 +67,10 @@ def _count_boxes(
             # coordinates are in half px: the boxes of 1 px are 2 wide
             y, x = keep[0, i] >> 1, keep[1, i] >> 1
             at = y * width + x
-            if seen[at] != mark:
-                seen[at] = mark
-                keep[0, left], keep[1, left] = y, x
-                left += 1
+            # written in any case, kept by moving on: no branch to guess
+            keep[0, left], keep[1, left] = y, x
+            left += seen[at] != mark
+            seen[at] = mark
         n = left
         counts[size] += n
     return mark
@@ -84,11 +84,12 @@ def _box_dimensions(points: Floats, starts: Ints) -> Floats:
     sides = np.empty((n, 4), np.int64)
     for cell in range(n):
         y0, x0, y1, x1 = np.inf, np.inf, -np.inf, -np.inf
+        # corners lie at whole or half px
         for i in range(starts[cell], starts[cell + 1]):
             y0, y1 = min(y0, points[i, 0]), max(y1, points[i, 0])
             x0, x1 = min(x0, points[i, 1]), max(x1, points[i, 1])
-        sides[cell, 0], sides[cell, 1] = round(2 * y0), round(2 * x0)
-        sides[cell, 2], sides[cell, 3] = round(2 * (y1 - y0)), round(2 * (x1 - x0))
+        sides[cell, 0], sides[cell, 1] = int(2 * y0), int(2 * x0)
+        sides[cell, 2], sides[cell, 3] = int(2 * (y1 - y0)), int(2 * (x1 - x0))
         longest = max(longest, starts[cell + 1] - starts[cell])
         room = max(room, (sides[cell, 2] // 2 + 1) * (sides[cell, 3] // 2 + 1))
     seen, mark = np.zeros(room, np.int64), 0
@@ -107,7 +108,7 @@ def _box_dimensions(points: Floats, starts: Ints) -> Floats:
         for lattice in range(4):
             for i in range(size):
                 at = starts[cell] + i
-                y, x = round(2 * points[at, 0]) - sides[cell, 0], round(2 * points[at, 1]) - sides[cell, 1]
+                y, x = int(2 * points[at, 0]) - sides[cell, 0], int(2 * points[at, 1]) - sides[cell, 1]
                 ys[i] = height - y if lattice & 1 else y
                 xs[i] = width - x if lattice & 2 else x
             mark = _count_boxes(ys, xs, size, n_sizes, width // 2 + 1, seen, mark, keep, counts)

@@ -44,8 +44,10 @@ def measure_outline(patches: Patches, *, mpp: float) -> dict[str, Floats]:
     """
     traced = trace_contours(patches)
     smooth = smooth_contours(traced, np.full(len(traced), STAIRS_VARIANCE_PX2))
-    hulls = _hulls(smooth.points, smooth.starts, longest(smooth.starts))
+    room = longest(smooth.starts)
+    hulls = _hulls(smooth.points, smooth.starts, room)
     radii = _radii(smooth.points, smooth.starts)
+    rough = _roughness(smooth.points, smooth.starts, np.array(tuple(ROUGHNESS_PARTS.values())), room)
     columns = {
         "outline_length_um": smooth.lengths_px * mpp,
         "hull_perimeter_um": hulls[0] * mpp,
@@ -58,10 +60,7 @@ def measure_outline(patches: Patches, *, mpp: float) -> dict[str, Floats]:
         "radius_mean_um": radii[0] * mpp,
         "radius_sd_um": radii[1] * mpp,
         "radius_ratio": _ratios(radii[2], radii[3]),
-        **{
-            f"roughness_{name}": _ratios(_roughness(smooth.points, smooth.starts, parts), radii[0])
-            for name, parts in ROUGHNESS_PARTS.items()
-        },
+        **{f"roughness_{name}": _ratios(rough[at], radii[0]) for at, name in enumerate(ROUGHNESS_PARTS)},
         **measure_curvature(traced, mpp=mpp),
         **measure_fractals(traced),
     }
@@ -202,31 +201,39 @@ def _radii(points: Floats, starts: Ints) -> Floats:
 
 
 @njit(nogil=True, cache=True)
-def _roughness(points: Floats, starts: Ints, parts: int) -> Floats:
-    """Mean distance across the outline from its local parabola; NaN where a window has fewer than 5 corners."""
+def _roughness(points: Floats, starts: Ints, parts: Ints, room: int) -> Floats:
+    """(parts, n): mean distance across the outline from its local parabola; NaN where a window has less than 5 corners.
+
+    Windows are of one corner and, on either side, of half a part of the outline's corners.
+    """
     n = len(starts) - 1
-    out = np.full(n, np.nan)
-    room = 1
-    for cell in range(n):
-        room = max(room, starts[cell + 1] - starts[cell])
+    out = np.full((len(parts), n), np.nan)
     ys, xs = np.empty(2 * room + 2), np.empty(2 * room + 2)
     off_y, off_x = np.empty(room), np.empty(room)
+    across_y, across_x = np.empty(room), np.empty(room)
     for cell in range(n):
-        begin = starts[cell]
-        size = starts[cell + 1] - begin
-        half = size // (2 * parts)
-        if half < 2:
-            continue
-        for i in range(size + 2 * half):
-            at = begin + (i - half + size) % size
-            ys[i], xs[i] = points[at, 0], points[at, 1]
-        _depart(ys, half, off_y[:size])
-        _depart(xs, half, off_x[:size])
-        total = 0.0
+        outline = points[starts[cell] : starts[cell + 1]]
+        size = len(outline)
         for i in range(size):
-            y, x = ys[i + half + 1] - ys[i + half - 1], xs[i + half + 1] - xs[i + half - 1]
-            total += abs(off_y[i] * x - off_x[i] * y) / max(np.sqrt(y * y + x * x), 1e-12)
-        out[cell] = total / size
+            a, b = i - 1 if i else size - 1, i + 1 if i + 1 < size else 0
+            y, x = outline[b, 0] - outline[a, 0], outline[b, 1] - outline[a, 1]
+            along = max(np.sqrt(y * y + x * x), 1e-12)
+            across_y[i], across_x[i] = x / along, -y / along
+        for at in range(len(parts)):
+            half = size // (2 * parts[at])
+            if half < 2:
+                continue
+            for i in range(size):
+                ys[i + half], xs[i + half] = outline[i, 0], outline[i, 1]
+            for line in (ys, xs):
+                line[:half] = line[size : size + half]
+                line[size + half : size + 2 * half] = line[half : 2 * half]
+            _depart(ys, half, off_y[:size])
+            _depart(xs, half, off_x[:size])
+            total = 0.0
+            for i in range(size):
+                total += abs(off_y[i] * across_y[i] + off_x[i] * across_x[i])
+            out[at, cell] = total / size
     return out
 
 

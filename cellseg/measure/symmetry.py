@@ -39,8 +39,11 @@ def _half_turn(patch: Mask, width: int, n: int, sum_y: int, sum_x: int) -> float
     height = len(patch) // width
     y2, x2 = 2 * sum_y // n, 2 * sum_x // n
     down, right = (2 * sum_y - y2 * n) / n, (2 * sum_x - x2 * n) / n
-    counts = np.zeros(4, np.int64)
+    shares = 0.0
     for corner in range(4):
+        weight = (down if corner // 2 else 1 - down) * (right if corner % 2 else 1 - right)
+        if weight == 0:
+            continue
         to_y, to_x = y2 + corner // 2, x2 + corner % 2
         first, last = max(0, to_x - width + 1), min(width - 1, to_x)
         total = 0
@@ -48,34 +51,36 @@ def _half_turn(patch: Mask, width: int, n: int, sum_y: int, sum_x: int) -> float
             row, image = patch[y * width : (y + 1) * width], patch[(to_y - y) * width : (to_y - y + 1) * width]
             for x in range(first, last + 1):
                 total += row[x] & image[to_x - x]
-        counts[corner] = total
-    above = (1 - right) * counts[0] + right * counts[1]
-    below = (1 - right) * counts[2] + right * counts[3]
-    return float((1 - down) * above + down * below) / n
+        shares += weight * total
+    return shares / n
 
 
 @njit(nogil=True, cache=True)
 def _mirror(patch: Mask, width: int, n: int, centre_y: float, centre_x: float, cosine: float, sine: float) -> float:
     """Share of the cell on its image in the axis at half the angle that `cosine` and `sine` are of (y to x)."""
     height = len(patch) // width
-    total = 0.0
+    whole, parts = 0, 0.0
     for y in range(1, height - 1):
         row = patch[y * width : (y + 1) * width]
+        # of the row's pixel of column 0
+        row_y = centre_y + cosine * (y - centre_y) - sine * centre_x
+        row_x = centre_x + sine * (y - centre_y) + cosine * centre_x
         for x in range(1, width - 1):
             if row[x] == 0:
                 continue
-            dy, dx = y - centre_y, x - centre_x
-            to_y, to_x = centre_y + (cosine * dy + sine * dx), centre_x + (sine * dy - cosine * dx)
-            top, left = int(np.floor(to_y)), int(np.floor(to_x))
-            if top < 0 or left < 0 or top >= height - 1 or left >= width - 1:
-                # beyond the patch, or on its margin, which is empty
+            to_y, to_x = row_y + sine * x, row_x - cosine * x
+            # the patch's margin is empty, and so is what lies beyond
+            if not (0 <= to_y < height - 1 and 0 <= to_x < width - 1):
                 continue
-            down, right = to_y - top, to_x - left
+            top, left = int(to_y), int(to_x)
             at = top * width + left
-            above = (1 - right) * patch[at] + right * patch[at + 1]
-            below = (1 - right) * patch[at + width] + right * patch[at + width + 1]
-            total += (1 - down) * above + down * below
-    return min(total / n, 1.0)
+            a, b, c, d = patch[at], patch[at + 1], patch[at + width], patch[at + width + 1]
+            if a & b & c & d:
+                whole += 1
+            elif a | b | c | d:
+                down, right = to_y - top, to_x - left
+                parts += (1 - down) * ((1 - right) * a + right * b) + down * ((1 - right) * c + right * d)
+    return min((whole + parts) / n, 1.0)
 
 
 @njit(nogil=True, cache=True)
