@@ -13,6 +13,7 @@ import tempfile
 import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self
@@ -150,7 +151,7 @@ class GeometryScratch:
         """Keep the texts of these rows."""
         try:
             self._file.seek(self._end)
-            self._file.write(memoryview(texts.data))
+            self._file.write(texts.data.data)
             self._file.flush()  # a full disk is met here
         except OSError as error:
             raise self._fault(error) from error
@@ -261,6 +262,7 @@ def _measurements(cells: pa.Table) -> pa.Array:
     return pc.binary_join_element_wise(*fields, pa.scalar(",", pa.large_string()), null_handling="skip")
 
 
+@lru_cache(maxsize=64)
 def _uuid_prefix(sample: str) -> str:
     """The UUID (version 8, RFC 9562) of all cells of a sample but for the last 8 digits, which are the cell's id."""
     digest = bytearray(hashlib.sha256(sample.encode()).digest()[:12])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from cellseg.errors import LabelError
-from cellseg.io.geojson import flatten_polygons, read_features
+from cellseg.io.geojson import PolygonList, read_features
 from cellseg.io.labels import STRIP_PX, write_labels
 from cellseg.io.polygon_raster import PolygonScratch, bounds_of, draw_polygons, scan_polygons
 from cellseg.types import Labels
@@ -138,26 +137,33 @@ def _read_cells(path: Path, scratch: PolygonScratch, outline: Outline, height: i
     own, are_cells, lacking = list[float](), list[bool](), list[int]()
     pixels, bounds = [np.zeros((0, 7), np.int64)], [np.zeros((0, 4))]
     fault: LabelError | None = None
-    features = enumerate(read_features(path))
-    while batch := list(islice(features, _BATCH)):
-        geometries, n_before = [], len(numbers)
-        for number, feature in batch:
-            is_cell = (feature.get("properties") or {}).get("objectType") in _CELLS
-            geometry = feature["geometry"] if outline == "cell" else feature.get("nucleusGeometry")
-            if not isinstance(geometry, dict):
-                lacking.append(number)
-                continue
-            if not is_cell and (found := _fault_of(geometry, number, path)):
-                fault = fault or found
-                continue
-            geometries.append(geometry)
-            numbers.append(number)
-            own.append(_own_id(feature))
-            are_cells.append(is_cell)
-        polygons = flatten_polygons(geometries, numbers[n_before:], path)
+    waiting = PolygonList(path)
+
+    def keep() -> None:
+        polygons = waiting.take()
         scratch.put(polygons)
         pixels.append(scan_polygons(polygons, height, width))
         bounds.append(bounds_of(polygons))
+
+    for number, feature in enumerate(read_features(path)):
+        is_cell = (feature.get("properties") or {}).get("objectType") in _CELLS
+        geometry = feature["geometry"] if outline == "cell" else feature.get("nucleusGeometry")
+        if not isinstance(geometry, dict):
+            lacking.append(number)
+            continue
+        try:
+            waiting.add(geometry, number)
+        except LabelError as error:
+            if is_cell:
+                raise
+            fault = fault or error
+            continue
+        numbers.append(number)
+        own.append(_own_id(feature))
+        are_cells.append(is_cell)
+        if len(waiting) == _BATCH:
+            keep()
+    keep()
     chosen = np.flatnonzero(are_cells) if any(are_cells) else np.arange(len(numbers))
     if fault is not None and not any(are_cells):
         raise fault
@@ -174,15 +180,6 @@ _NONE: dict[Outline, str] = {
     "cell": "no polygon in it; export the cells (in QuPath: File, Export objects as GeoJSON)",
     "nucleus": "no Feature has a nucleusGeometry; export QuPath's cells, or take the geometry itself (outline cell)",
 }
-
-
-def _fault_of(geometry: dict[str, Any], number: int, path: Path) -> LabelError | None:
-    """Why a region's geometry is no polygon."""
-    try:
-        flatten_polygons([geometry], [number], path)
-    except LabelError as error:
-        return error
-    return None
 
 
 def _own_id(feature: dict[str, Any]) -> float:
@@ -220,8 +217,9 @@ def _check_place(cells: _Cells, bounds: NDArray[np.float64], path: Path, height:
     off = (bounds[:, 0] >= width) | (bounds[:, 1] >= height) | (bounds[:, 2] <= 0) | (bounds[:, 3] <= 0)
     if off.any():
         at = int(np.argmax(off))
+        x, y = bounds[at, :2]
         raise LabelError(
             f"{path}: {int(off.sum())} of {len(off)} polygons lie outside of the image of {height} x {width} px "
-            f"(height x width), the first, feature {cells.numbers[at]}, at y {bounds[at, 1]:.0f}, x {bounds[at, 0]:.0f};"
-            " coordinates must be px of this image at full resolution; export them from this image"
+            f"(height x width), the first, feature {cells.numbers[at]}, at y {y:.0f}, x {x:.0f}; "
+            "coordinates must be px of this image at full resolution; export them from this image"
         )

@@ -1,0 +1,106 @@
+"""The commands `cellseg polygons` and `cellseg integrity`: outlines of cells, and whether all results agree. Floor 7."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cellseg.commands.contain import contain_faults
+from cellseg.commands.options import (
+    InputsOption,
+    OutFile,
+    PlaceholderOption,
+    SampleOption,
+    SettingsOption,
+    TileOption,
+    WorkersOption,
+)
+from cellseg.commands.progress import show_progress
+
+LabelsArgument = Annotated[Path, typer.Argument(metavar="LABELS", help="Label image: 0 background, one value a cell.")]
+CellsArgument = Annotated[Path, typer.Argument(metavar="CELLS", help="cells.parquet of the slide.")]
+
+
+def polygons(
+    labels: LabelsArgument,
+    cells: CellsArgument,
+    out: OutFile,
+    settings: SettingsOption = None,
+    inputs: InputsOption = None,
+    tile_px: TileOption = 2048,
+    workers: WorkersOption = 1,
+    sample: SampleOption = None,
+    placeholder: PlaceholderOption = False,
+) -> None:
+    """Write every cell's outline with its verdict, score and main features as GeoJSON, for QuPath and others.
+
+    Compressed where the name ends in .gz. `--settings` takes the section `polygons` of config.yaml.
+    """
+
+    def act() -> None:
+        from cellseg.config import InputSettings
+        from cellseg.io.settings import read_settings
+        from cellseg.polygon_config import PolygonSettings
+        from cellseg.stages.polygons import write_polygons
+
+        with show_progress("polygons") as progress:
+            n_cells = write_polygons(
+                labels, cells, out, settings=read_settings(PolygonSettings, settings), tile_px=tile_px,
+                workers=workers, max_decoded_mpx=read_settings(InputSettings, inputs).max_decoded_mpx,
+                progress=progress,
+            )  # fmt: skip
+        typer.echo(f"{out}: {n_cells} cells")
+
+    contain_faults(
+        act, stage="polygons", sample=sample or labels.stem, inputs=[labels, cells], outputs=[out],
+        placeholder=placeholder,
+    )  # fmt: skip
+
+
+def integrity(
+    labels: LabelsArgument,
+    cells: CellsArgument,
+    out: OutFile,
+    polygons: Annotated[
+        Path | None, typer.Argument(metavar="[POLYGONS]", help="cells.geojson.gz of the slide, where there is one.")
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option("--recipe", help="recipe.json of the slide, or its folder: the pixel size; default: the labels'."),
+    ] = None,
+    settings: SettingsOption = None,
+    inputs: InputsOption = None,
+    tile_px: TileOption = 2048,
+    workers: WorkersOption = 1,
+    sample: SampleOption = None,
+    placeholder: PlaceholderOption = False,
+) -> None:
+    """Read label image, tables and polygons again and compare ids, pixel counts, areas, outlines and statuses.
+
+    Anything that differs is an error; integrity.json says what was compared. `--settings` takes the section `polygons`
+    that the polygons were written with.
+    """
+
+    def act() -> None:
+        from cellseg.config import InputSettings
+        from cellseg.io.settings import read_settings
+        from cellseg.polygon_config import PolygonSettings
+        from cellseg.stages.integrity import check_integrity
+        from cellseg.stages.preprocess import read_recipe
+
+        with show_progress("integrity") as progress:
+            found = check_integrity(
+                labels, cells, out, polygons=polygons, settings=read_settings(PolygonSettings, settings),
+                mpp=None if recipe is None else read_recipe(recipe).mpp, tile_px=tile_px, workers=workers,
+                max_decoded_mpx=read_settings(InputSettings, inputs).max_decoded_mpx, progress=progress,
+            )  # fmt: skip
+        typer.echo(f"{out}: {found['counts']['labels']} cells agree in {len(found['checks'])} checks")
+
+    given = [path for path in (polygons, recipe) if path is not None]
+    contain_faults(
+        act, stage="integrity", sample=sample or labels.stem,
+        inputs=[labels, cells, *(path / "recipe.json" if path.is_dir() else path for path in given)], outputs=[out],
+        placeholder=placeholder,
+    )  # fmt: skip
