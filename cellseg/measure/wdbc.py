@@ -30,11 +30,9 @@ N_WORST = 3
 """Cells whose greatest values make the `worst` of a sample."""
 CONTOUR_POINTS = 24
 """Points of the contour: neighbours are a 24th of the outline apart."""
-CHORD_STEPS = 2
-"""Points that a chord spans to either side."""
 CONCAVE_FROM = 0.01
-"""Share of a chord's length that the outline lies inside of it from which on a point counts as concave."""
-RULER_POINTS = (64, 32, 16, 8, 4)
+"""Parts of a chord that the outline lies inside of it from which on a point counts as concave."""
+RULER_POINTS = (32, 16, 8, 4)
 """Rulers of the coastline: the outline's length over so many."""
 N_CHORDS = 64
 """Directions in which the longest chord through the centroid is looked for, half a step off the axes."""
@@ -190,7 +188,7 @@ def _along(points: Floats, starts: Ints, room: int) -> tuple[Floats, Floats, Flo
         if length == 0:
             continue
         table[0, cell], table[1, cell] = _radii(outline, side[:n], weight[:n], length, ahead, behind)
-        table[2, cell], table[3, cell] = _hollows(outline, side[:n], weight[:n], length, ahead, behind)
+        table[2, cell], table[3, cell] = _hollows(outline, weight[:n], ahead, behind)
         table[4, cell] = _coastline(outline, side[:n], weight[:n], length, ahead)
     return table[0], table[1], table[2], table[3], table[4]
 
@@ -219,14 +217,9 @@ def _radii(
 
 
 @njit(nogil=True, cache=True)
-def _hollows(
-    outline: Floats, side: Floats, weight: Floats, length: float, ahead: Floats, behind: Floats
-) -> tuple[float, float]:
-    """Depth of the outline inside of chords in parts of their reach, and share of the outline that is concave."""
+def _hollows(outline: Floats, weight: Floats, ahead: Floats, behind: Floats) -> tuple[float, float]:
+    """Sum of depths inside of the chords between each point's neighbours, in chords; share of concave points."""
     n = len(outline)
-    reach = length * CHORD_STEPS / CONTOUR_POINTS
-    _walk(outline, side, reach, ahead[:n])
-    _walk(outline, side, length - reach, behind[:n])
     depth, share = 0.0, 0.0
     for i in range(n):
         dy, dx = ahead[i, 0] - behind[i, 0], ahead[i, 1] - behind[i, 1]
@@ -238,7 +231,7 @@ def _hollows(
         if inside > CONCAVE_FROM:
             share += weight[i]
             depth += weight[i] * inside
-    return depth, share
+    return CONTOUR_POINTS * depth, share
 
 
 @njit(nogil=True, cache=True)
@@ -295,7 +288,7 @@ def _reach(outline: Floats, rays: Floats, cy: float, cx: float, out: Floats) -> 
 
 @njit(nogil=True, cache=True)
 def _lopsided(outline: Floats, cy: float, cx: float, sine: float, cosine: float, low: Floats, high: Floats) -> float:
-    """Difference of the perpendiculars on both sides of an axis over their sum."""
+    """Difference of the perpendiculars on both sides of an axis over their mean."""
     n = len(outline)
     first, last = np.inf, -np.inf
     for i in range(n):
@@ -320,7 +313,7 @@ def _lopsided(outline: Floats, cy: float, cx: float, sine: float, cosine: float,
         if high[k] >= low[k]:
             difference += abs(high[k] + low[k])
             total += high[k] - low[k]
-    return difference / total if total > 0 else 0.0
+    return 2 * difference / total if total > 0 else 0.0
 
 
 @njit(nogil=True, cache=True)
