@@ -123,7 +123,7 @@ def _sum_places(
         for row in range(height):
             y = 2 * row - height + 1
             n, s, v0, v1, v2, v3 = np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-            highest = np.int64(-1)
+            highest = np.int64(0)
             x = 1 - width
             for i in range(at, at + width):
                 here = np.int64(inside[i])
@@ -136,7 +136,7 @@ def _sum_places(
                 v1 += first
                 v2 += second
                 v3 += second * x
-                highest = max(highest, level + here - 1)
+                highest = max(highest, level)
                 x += 2
             sums[0] += n * y
             sums[1] += s

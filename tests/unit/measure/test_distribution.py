@@ -100,6 +100,13 @@ def test_bins_are_exact_where_a_width_is_no_power_of_two() -> None:
         assert _row(list(range(span)))["entropy_bits"] == pytest.approx(np.log2(span), rel=1e-14)
 
 
+def test_levels_on_the_edge_of_a_bin() -> None:
+    """Spans of which 64 / span, rounded, would put a level that begins a bin into the one before."""
+    for span in (98, 196, 206, 322, 412, 788):
+        share = np.bincount(np.arange(span) * 64 // span) / span
+        assert _row(list(range(span)))["energy"] == pytest.approx((share**2).sum(), rel=1e-14)
+
+
 def test_flat_cell() -> None:
     got = _one(ring(8, 3), np.full((25, 25), 7), scale=0.5)
     n = ring(8, 3).sum()
@@ -266,6 +273,17 @@ def test_large_bright_cell_does_not_overflow() -> None:
     assert got["weighted_hu_1"] == pytest.approx(1 / 6 / 65534, rel=1e-4)
     assert got["edge_mean"] == pytest.approx(65534, rel=1e-12)
     assert got["edge_sd"] == pytest.approx(1, rel=1e-6)
+
+
+def test_large_cell_of_black_and_white_does_not_overflow() -> None:
+    """Here what is left of the products exceeds int64 too."""
+    side = 1_100
+    image = np.zeros((side, side), int)
+    image[: side // 2] = 65535
+    got = _one(np.ones((side, side), np.uint32), image)
+    assert got["coefficient_of_variation"] == pytest.approx(1, rel=1e-12)
+    assert got["weighted_centroid_y_um"] == got["mass_displacement_um"] * -1 == -side / 4
+    assert got["weighted_hu_1"] == pytest.approx((1 / 12 + 1 / 48) * 2 / 65535, rel=1e-4)
 
 
 def test_sorting_is_right_at_every_span_of_values() -> None:
