@@ -10,7 +10,7 @@ _SCALE_SPACE = "Mokhtarian & Mackworth 1986, IEEE TPAMI 8:34"
 _YOUNG = "Young, Walker, Bowie 1974, Inf Control 25:357"
 _HULL = "Melkman 1987, Inf Process Lett 25:11"
 _DEEP = "concavities are stretches of the outline below one edge of its convex hull, deeper than 1 px"
-_KAPPA = "k = 1 / radius of the circle through three neighbouring corners, positive where convex, weighted by length, on the outline smoothed by a Gaussian along its length whose variance (px^2) is the radius (px) of the circle of the same length"
+_KAPPA = "k = 1 / radius of the circle through three neighbouring corners, positive where convex, weighted by length, on the outline smoothed by a Gaussian along its length whose variance (px^2) is half the radius (px) of the circle of the same length"
 
 
 def _c(
@@ -53,6 +53,6 @@ COLUMNS: tuple[Column, ...] = (
     _c("bending_energy", "1", "energy to bend a straight rod to the outline, 1 for a circle", "mean of k^2 * length^2 / (4 pi^2)", _YOUNG, 0),
     _c("fractal_dimension_box", "1", "fractal dimension by counting boxes, about 1 for smooth outlines (NaN, too, where the longer side is less than 8 px)", "- slope of log n over log s, n boxes of s = 1, 2, 4, ... px (up to half the longer side) that hold corners of the traced outline, mean of the lattices from the 4 corners of its box", "Liebovitch & Toth 1989, Phys Lett A 141:386", 0, 2),
     _c("fractal_dimension_perimeter", "1", "fractal dimension by rulers, about 1 for smooth outlines (NaN, too, with fewer than 32 corners)", "1 - slope of log length over log ruler; rulers of 2, 3, 4, 6, 8, 12, ... corners (up to an eighth) of the traced outline", "Mandelbrot 1967, Science 156:636; Street, Wolberg, Mangasarian 1993, Proc SPIE 1905:861", 0, 3),
-    _c("symmetry_mirror", "1", "share of the cell that its mirror image covers; 1 for mirror symmetry, about which axis is told in the formula", "mirrored in the long axis of the second moments through the centroid (no axis longer: best of the 2 axes and 2 diagonals), bilinear, / n_pixels", "", 0, 1, always=True),
+    _c("symmetry_mirror", "1", "share of the cell that its mirror image about the long axis covers", "mirrored in the long axis of the second moments through the centroid (no axis longer: best of the 2 axes and 2 diagonals), bilinear, / n_pixels", "", 0, 1, always=True),
     _c("symmetry_rotation_180", "1", "share of the cell that it covers after half a turn about its centroid", "bilinear, / n_pixels", "", 0, 1, always=True),
 )  # fmt: skip

@@ -10,6 +10,8 @@ from cellseg.measure.contour import Contours, smooth_contours
 
 Floats = NDArray[np.float64]
 NAMES = ("mean", "abs_mean", "sd", "min", "max")
+_VARIANCE_OF_RADIUS = 0.5
+"""px; the outline's smoothing variance per px of radius. With more, lobes fade; with less, stairs bend it."""
 _BENT = 0.25
 """In curvatures of the circle of the same length: what bends less counts as straight, for stairs leave a rest."""
 _NO_AREA_PX3 = 1e-12
@@ -19,9 +21,10 @@ _NO_AREA_PX3 = 1e-12
 def measure_curvature(contours: Contours, *, mpp: float) -> dict[str, Floats]:
     """Curvature of each outline and what follows from it, for outlines of any form.
 
-    Outlines are smoothed by a Gaussian along their length whose variance (px^2) is the radius (px) of the circle of the
-    same length: the pixels' stairs grow as the root of the radius. The curvature at a corner is that of the circle
-    through it and both of its neighbours, positive where the outline is convex; means are weighted by arc length.
+    Outlines are smoothed by a Gaussian along their length whose variance (px^2) is half the radius (px) of the circle
+    of the same length: the pixels' stairs grow as the root of the radius. The curvature at a corner is that of the
+    circle through it and both of its neighbours, positive where the outline is convex; means are weighted by arc length.
+    Of discs it is right to about 15 % (sd); notches narrower than the Gaussian (2.5 px for 12 px of radius) are blunted.
 
     Parameters
     ----------
@@ -37,7 +40,8 @@ def measure_curvature(contours: Contours, *, mpp: float) -> dict[str, Floats]:
         `bending_energy`: the mean of the squared curvature (Young, Walker, Bowie 1974, Inf Control 25:357) over that of
         the circle of the same length, hence 1 for a circle and more for all else.
     """
-    smooth = smooth_contours(contours, contours.lengths_px / (2 * np.pi))
+    radii = contours.lengths_px / (2 * np.pi)
+    smooth = smooth_contours(contours, _VARIANCE_OF_RADIUS * radii)
     table = _curvatures(smooth.points, smooth.starts)
     return {
         **{f"curvature_{name}_per_um": table[i] / mpp for i, name in enumerate(NAMES)},
