@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails
 from cellseg.base_config import Settings
 from cellseg.measure_config import MeasureSettings
 from cellseg.network_config import MaskRcnnSettings, TissueSettings, TrainSettings
+from cellseg.polygon_config import PolygonSettings
 from cellseg.types import STAINS, Stain, Status
 
 Level = Annotated[int, Field(ge=1, le=255)]
@@ -321,6 +322,7 @@ class Config(Settings):
     measure: MeasureSettings = MeasureSettings()
     classify: ClassifySettings = ClassifySettings()
     report: ReportSettings = ReportSettings()
+    polygons: PolygonSettings = PolygonSettings()
     train: TrainSettings = TrainSettings()
     compute: ComputeSettings = ComputeSettings()
 

@@ -108,7 +108,9 @@ _CELLPROFILER = (
     *(_p(f"RadialDistribution_MeanFrac_{k}of4", f"radial_mean_fraction_{k}") for k in range(1, 5)),
     *(_p(f"RadialDistribution_RadialCV_{k}of4", f"radial_cv_{k}") for k in range(1, 5)),
     *(_p(f"RadialDistribution_ZernikeMagnitude_{n}_{m}", f"zernike_magnitude_{n}_{m}") for n, m in _ORDERS),
-    *(_p(f"RadialDistribution_ZernikePhase_{n}_{m}", f"zernike_phase_{n}_{m}_rad") for n, m in _ORDERS),
+    *(_p(f"RadialDistribution_ZernikePhase_{n}_{m}", f"zernike_phase_{n}_{m}_rad", "ours is pi / 2 - theirs")
+      for n, m in _ORDERS if m),
+    *(Same(f"RadialDistribution_ZernikePhase_{n}_0", "-", "the same for every object") for n in range(0, 10, 2)),
     *(_p(f"Granularity_{k}", f"granularity_{k}", "theirs in per cent, of the whole image; ours of the cell alone")
       for k in range(1, 17)),
     _c("Neighbors_NumberOfNeighbors_Adjacent", "n_touching"),

@@ -5,7 +5,22 @@ Which families are measured is a setting (`measure_config.py`); what measures th
 
 from __future__ import annotations
 
-from cellseg.columns import compartments, distribution, focus, gradient, haralick, ibsi, intensity, neighborhood, shape
+from cellseg.columns import (
+    compartments,
+    distribution,
+    focus,
+    form,
+    fourier,
+    gradient,
+    haralick,
+    ibsi,
+    intensity,
+    moments,
+    neighborhood,
+    outline,
+    shape,
+    zernike,
+)
 from cellseg.columns.column import Column
 
 ABOUT: dict[str, str] = {
@@ -41,8 +56,10 @@ ABOUT: dict[str, str] = {
 """What each family holds, in a line, in table order."""
 
 OF_COMPARTMENTS: tuple[Column, ...] = (
-    *shape.COLUMNS, *neighborhood.TOUCHING,
-    *intensity.COLUMNS, *distribution.COLUMNS, *gradient.COLUMNS, *haralick.COLUMNS, *ibsi.COLUMNS,
+    *shape.COLUMNS, *form.COLUMNS, *outline.COLUMNS, *fourier.COLUMNS, *moments.COLUMNS, *zernike.MASK,
+    *neighborhood.TOUCHING,
+    *intensity.COLUMNS, *distribution.COLUMNS, *gradient.COLUMNS, *zernike.PLANE,
+    *haralick.COLUMNS, *ibsi.COLUMNS,
 )  # fmt: skip
 """What is measured in a compartment, family by family."""
 OF_CELLS: tuple[Column, ...] = (*compartments.COLUMNS, *focus.COLUMNS, *neighborhood.COLUMNS)

@@ -22,10 +22,14 @@ from cellseg.measure.delaunay import measure_delaunay
 from cellseg.measure.dependence import measure_dependence
 from cellseg.measure.distribution import measure_distribution
 from cellseg.measure.focus import measure_edge_sharpness
+from cellseg.measure.form import measure_form
+from cellseg.measure.fourier import measure_fourier
 from cellseg.measure.gradient import measure_gradient
 from cellseg.measure.haralick import measure_haralick
 from cellseg.measure.intensity import describe_plane, gather_pixels
+from cellseg.measure.moment_invariants import measure_moments
 from cellseg.measure.neighborhood import measure_neighborhoods
+from cellseg.measure.outline import measure_outline
 from cellseg.measure.run_length import measure_run_length
 from cellseg.measure.shape import measure_shapes
 from cellseg.measure.size_zone import measure_size_zone
@@ -38,6 +42,7 @@ from cellseg.measure.view import (
     outlined,
     staining_plane,
 )
+from cellseg.measure.zernike import measure_radial_zernike, measure_zernike
 from cellseg.measure_config import MeasureSettings
 from cellseg.preprocess.colour import colour_planes, render_colours
 from cellseg.preprocess.normalize import gray_plane
@@ -76,6 +81,30 @@ def _distribution(view: CellWindow, plane: PlaneValues) -> Values:
     return dict(
         measure_distribution(view.patches, plane.counts, scale=plane.scale, offset=plane.offset, mpp=view.recipe.mpp)
     )
+
+
+def _form(view: CellWindow) -> Values:
+    return dict(measure_form(view.patches, mpp=view.recipe.mpp))
+
+
+def _outline(view: CellWindow) -> Values:
+    return dict(measure_outline(view.patches, mpp=view.recipe.mpp))
+
+
+def _fourier(view: CellWindow) -> Values:
+    return dict(measure_fourier(view.patches, mpp=view.recipe.mpp))
+
+
+def _moments(view: CellWindow) -> Values:
+    return dict(measure_moments(view.patches, mpp=view.recipe.mpp))
+
+
+def _zernike(view: CellWindow) -> Values:
+    return dict(measure_zernike(view.patches))
+
+
+def _radial_zernike(view: CellWindow, plane: PlaneValues) -> Values:
+    return dict(measure_radial_zernike(view.patches, plane.counts, scale=plane.scale, offset=plane.offset))
 
 
 def _gradient(view: CellWindow, plane: PlaneValues) -> Values:
@@ -130,7 +159,11 @@ def _delaunay(cells: Cells, recipe: Recipe, settings: MeasureSettings) -> Values
 
 def _contrast(cells: Cells, inputs: Values, recipe: Recipe, settings: MeasureSettings) -> Values:
     features = {name: inputs[full_name(name, inputs)] for name in settings.contrast_features}
-    return dict(measure_contrast(features, delaunay_edges(cells.centroids_px)))
+    return dict(
+        measure_contrast(
+            features, delaunay_edges(cells.centroids_px, max_edge_px=settings.delaunay_max_edge_um / recipe.mpp)
+        )
+    )
 
 
 def _pleomorphism(cells: Cells, inputs: Values, recipe: Recipe, settings: MeasureSettings) -> Values:
@@ -148,6 +181,11 @@ def _pleomorphism(cells: Cells, inputs: Values, recipe: Recipe, settings: Measur
 
 COMPARTMENT_FAMILIES: dict[str, Callable[[CellWindow], Values]] = {
     "shape": _shape,
+    "form": _form,
+    "outline": _outline,
+    "fourier": _fourier,
+    "moments": _moments,
+    "zernike": _zernike,
     "touching": _touching,
     "intensity": _intensity,
 }
@@ -155,6 +193,7 @@ COMPARTMENT_FAMILIES: dict[str, Callable[[CellWindow], Values]] = {
 PLANE_FAMILIES: dict[str, Callable[[CellWindow, PlaneValues], Values]] = {
     "distribution": _distribution,
     "gradient": _gradient,
+    "radial_zernike": _radial_zernike,
     "haralick": _haralick,
     "run_length": _of_levels(measure_run_length),
     "size_zone": _of_levels(measure_size_zone),
@@ -175,5 +214,5 @@ LATE_FAMILIES: dict[str, Callable[[Cells, Values, Recipe, MeasureSettings], Valu
     "pleomorphism": _pleomorphism,
 }
 """Families that look at other columns of all cells of a slide."""
-PLEOMORPHIC = ("area_um2", "circularity", "eccentricity", "aspect_ratio", "orientation_rad")
+PLEOMORPHIC = ("area_um2", "circularity", "eccentricity", "orientation_rad")
 """What the family pleomorphism looks at, beside the mean of the plane that shows the stain."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellseg.errors import ConfigError
-from cellseg.measure.grey_levels import quantize
+from cellseg.measure.grey_levels import Levels, quantize
 from cellseg.measure.patches import Patches, cut_patches, cut_pixels
 from cellseg.measure_config import MeasureSettings
 from cellseg.preprocess.colour import ColourPlane, colour_planes
@@ -68,7 +68,7 @@ class CellWindow:
             self._planes[name] = self._render(name)
         return self._planes[name]
 
-    def quantized(self, plane: PlaneValues) -> NDArray[np.uint8]:
+    def quantized(self, plane: PlaneValues) -> Levels:
         """(m,): the gray levels 1 to `texture_levels` of the plane in the cells, 0 outside of them."""
         if plane.name not in self._levels:
             self._levels[plane.name] = quantize(
@@ -77,7 +77,7 @@ class CellWindow:
         return self._levels[plane.name]
 
     @cached_property
-    def _levels(self) -> dict[str, NDArray[np.uint8]]:
+    def _levels(self) -> dict[str, Levels]:
         return {}
 
     def _render(self, name: str) -> PlaneValues:
