@@ -9,7 +9,7 @@ _SMOOTH = "of the outline: polygon through the middles of the edges of the pixel
 _SCALE_SPACE = "Mokhtarian & Mackworth 1986, IEEE TPAMI 8:34"
 _YOUNG = "Young, Walker, Bowie 1974, Inf Control 25:357"
 _HULL = "Melkman 1987, Inf Process Lett 25:11"
-_DEEP = "concavities are stretches of the outline below one edge of its convex hull, deeper than 1 px"
+_DEEP = "concavities are stretches of the outline below one edge of its convex hull, deeper than 1.25 px"
 _KAPPA = "k = 1 / radius of the circle through three neighbouring corners, positive where convex, weighted by length, on the outline smoothed by a Gaussian along its length whose variance (px^2) is half the radius (px) of the circle of the same length"
 
 

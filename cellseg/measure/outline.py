@@ -18,8 +18,8 @@ from cellseg.measure.symmetry import measure_symmetry
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-MIN_DEPTH_PX = 1.0
-"""px below the hull's edge from which on a concavity counts; stairs of convex forms are less deep."""
+MIN_DEPTH_PX = 1.25
+"""px below the hull's edge from which on a concavity counts; stairs of convex forms and steps of 1 px are less deep."""
 ROUGHNESS_PARTS = {"fine": 16, "medium": 8, "coarse": 4}
 """Window of the smoothed self, as a part of the outline's corners."""
 

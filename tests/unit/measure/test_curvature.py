@@ -33,9 +33,9 @@ def test_ellipse(a, b, angle):
     speed = np.hypot(a * np.sin(t), b * np.cos(t))
     kappa, length = a * b / speed**3, speed.mean() * 2 * np.pi
 
-    # smoothing rounds the tips and stairs roughen the flanks: within a tenth or so of the greatest curvature
+    # smoothing rounds the tips by a tenth or so; stairs roughen the flanks by three tenths of the mean curvature
     assert got["max"] == pytest.approx(a / b**2, rel=0.12)
-    assert got["min"] == pytest.approx(b / a**2, abs=0.1 * a / b**2)
+    assert got["min"] == pytest.approx(b / a**2, abs=0.3 * 2 * np.pi / length)
     assert got["mean"] == pytest.approx(2 * np.pi / length, rel=0.02)
     energy = (kappa**2 * speed).mean() * 2 * np.pi * length / (4 * np.pi**2)
     assert got["bending_energy"] == pytest.approx(energy, rel=0.05)
@@ -65,9 +65,10 @@ def test_a_square_bends_in_its_corners_alone():
 
     assert got["min"] == pytest.approx(0, abs=1e-3)
     assert got["mean"] == pytest.approx(2 * np.pi / 240, rel=0.07)  # 2 pi in all, whatever the form
-    # a corner spread by a Gaussian of variance v bends by pi/2 / sqrt(2 pi v) at most
+    # A right angle smoothed by a Gaussian g of variance v: in its middle x' = y' = 1/2, x'' = -y'' = g(0), hence
+    # curvature g(0) / (1/2)^(3/2). The traced corner is cut already: a little less.
     v = 240 / (2 * np.pi) / 2
-    assert got["max"] == pytest.approx(np.pi / 2 / np.sqrt(2 * np.pi * v), rel=0.15)
+    assert got["max"] == pytest.approx(2**1.5 / np.sqrt(2 * np.pi * v), rel=0.1)
 
 
 def test_mpp_scales_curvature_by_its_inverse_and_leaves_energy():

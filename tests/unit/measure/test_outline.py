@@ -57,7 +57,8 @@ def test_disc(radius):
     assert got["radius_sd_um"] < 0.15  # stairs of a fraction of a pixel
     assert got["radius_ratio"] > 1 - 1 / radius
     for name in ("fine", "medium", "coarse"):
-        assert np.isnan(got["roughness_" + name]) or got["roughness_" + name] < 0.1 / radius
+        # stairs, and what parabolas over an eighth of a turn to either side are off the circle
+        assert np.isnan(got["roughness_" + name]) or got["roughness_" + name] < 0.15 / radius + 0.004
     assert got["n_curvature_sign_changes"] == got["concave_length_share"] == 0
 
 
@@ -95,8 +96,8 @@ def test_star_has_a_concavity_between_each_pair_of_tips(radius, depth, tips):
     half = np.pi / tips
     touching = (r * np.cos(phi - half))[(phi < half)].max()
     expected = touching - radius * (1 - depth)
-    assert got["concavity_depth_max_um"] == pytest.approx(expected, rel=0.05, abs=0.3)
-    assert got["concavity_depth_mean_um"] == pytest.approx(expected, rel=0.05, abs=0.3)
+    assert got["concavity_depth_max_um"] == pytest.approx(expected, rel=0.05, abs=0.4)
+    assert got["concavity_depth_mean_um"] == pytest.approx(expected, rel=0.05, abs=0.4)
     length = np.hypot(np.diff(y), np.diff(x)).sum()
     assert got["outline_length_um"] == pytest.approx(length, rel=0.02)
     area = np.pi * radius**2 * (1 + depth**2 / 2)
@@ -104,16 +105,16 @@ def test_star_has_a_concavity_between_each_pair_of_tips(radius, depth, tips):
     assert 0 < got["concavity_area_share"] < 1 - area / (np.pi * (radius * (1 + depth)) ** 2)
 
 
-def test_a_notch_counts_from_one_pixel_of_depth():
+def test_a_step_of_one_pixel_is_no_concavity():
     block = square(30)
-    block[0, 10:20] = 0  # a step of 1 px, hardly softened, is no deeper than 1 px
+    block[0, 10:20] = 0  # a step of 1 px does not count
     shallow = outline_of(block)
     block[1, 10:20] = 0
     deep = outline_of(block)
 
     assert shallow["concavity_count"] == 0
     assert deep["concavity_count"] == 1
-    assert 1 < deep["concavity_depth_max_um"] < 2.1
+    assert 1.25 < deep["concavity_depth_max_um"] < 2.1
 
 
 def test_holes_and_smaller_pieces_do_not_count():
