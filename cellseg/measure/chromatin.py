@@ -18,7 +18,7 @@ OUTER_PART = 0.25
 """Of the greatest depth; pixels less deep than that are near the envelope."""
 NUCLEOLUS_UM2 = (0.8, 12.0)
 """um2; areas that a nucleolus may have."""
-NUCLEOLUS_CONTRAST = 0.2
+NUCLEOLUS_CONTRAST = 0.3
 """Of the nucleus's mean; a nucleolus is denser or paler than the mean by at least that."""
 MIN_NUCLEOLUS_FILL = 0.6
 """Of the ellipse in its box; a nucleolus fills at least that much of it."""
@@ -36,7 +36,7 @@ def measure_chromatin(
     Dense chromatin is what lies above Otsu's threshold of the nucleus's own values (Otsu 1979, IEEE Trans Syst Man
     Cybern 9:62; values in at most 4,096 steps). Otsu splits every nucleus, also one without clumps: see the contrast.
     Nucleoli are looked for in the mean of 3 x 3 pixels of the nucleus: 8-connected groups denser (or paler) than the
-    nucleus's mean by 20 % of it or more, of 0.8 to 12 um2, that do not touch the envelope, fill 60 % of the ellipse in
+    nucleus's mean by 30 % of it or more, of 0.8 to 12 um2, that do not touch the envelope, fill 60 % of the ellipse in
     their box or more, and whose box is no longer than twice its width.
 
     Parameters
