@@ -9,6 +9,7 @@ _ZAHN = "Zahn & Roskies 1972, IEEE Trans Comput C-21:269; Zhang & Lu 2001, Proc 
 _NAN = "NaN where the outline has fewer than 12 corners or is narrower than 1.5 px in the mean (2 area / length)"
 _ROUND = "; NaN, too, where the first harmonic is a circle"
 _OUTLINE = "of the outer outline of the largest piece, smoothed by a Gaussian of 1 px along its length"
+_WAVES = ("1 wave", "2 to 3 waves", "4 to 7 waves", "8 to 15 waves", "16 to 31 waves", "32 waves and more")
 _TERMS = {"a": "cosine in x", "b": "sine in x", "c": "cosine in y", "d": "sine in y"}
 
 
@@ -47,8 +48,8 @@ COLUMNS: tuple[Column, ...] = (
     ),
     *(
         _c(
-            f"fsd_{n}", f"Fourier shape descriptor: share of the energy in {2 ** (n - 1)} to {2**n - 1} waves along the outline; {_NAN}",
-            f"|F_k|^2 summed over k / over k = 1..63, F the Fourier series of the angle of the tangent less that of a circle, {_OUTLINE}", _ZAHN, 0, 1,
+            f"fsd_{n}", f"Fourier shape descriptor: share of the energy in {_WAVES[n - 1]} along the outline; {_NAN}",
+            f"|F_k|^2 summed over k / over all k >= 1, F the Fourier series of the angle of the tangent less that of a circle, {_OUTLINE}", _ZAHN, 0, 1,
         )
         for n in range(1, 7)
     ),

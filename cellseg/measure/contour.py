@@ -249,8 +249,9 @@ def _smooth(points: Floats, starts: Ints, lengths: Floats, variances: Floats, ou
             )
         side[0] = side[n]
         for i in range(1, n + 1):
-            width = (side[i] + side[i - 1]) / 2
-            to_next[i], to_last[i] = rate / (side[i] * width), rate / (side[i - 1] * width)
+            # rate over side and over the mean of both sides, with one division for the two
+            share = 2 * rate / (side[i] * side[i - 1] * (side[i] + side[i - 1]))
+            to_next[i], to_last[i] = share * side[i - 1], share * side[i]
         for axis in range(2):
             mean = 0.0
             for i in range(n):

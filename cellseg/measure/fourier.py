@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 N_HARMONICS = 10
 """Harmonics of the elliptic descriptors."""
 N_BANDS = 6
-"""Octaves of frequencies of the tangent's angle: 1, 2-3, 4-7, ... 32-63 waves along the outline."""
+"""Octaves of frequencies of the tangent's angle: 1, 2-3, 4-7, 8-15, 16-31, 32 and more waves along the outline."""
 RESIDUALS = (1, 2, 4, 8)
 """Numbers of harmonics whose distance from the outline is measured."""
 _ROUND = 1e-9
@@ -47,19 +47,21 @@ def measure_fourier(patches: Patches, *, mpp: float) -> dict[str, Floats]:
     """
     traced = trace_contours(patches)
     smooth = smooth_contours(traced, np.full(len(traced), STAIRS_VARIANCE_PX2))
-    raw, energies, spread = _transform(smooth.points, smooth.starts, smooth.lengths_px, longest(smooth.starts))
-    columns = _elliptic(raw, spread) | _energies(energies)
+    raw, bands, spread = _transform(smooth.points, smooth.starts, smooth.lengths_px, longest(smooth.starts))
+    columns = _elliptic(raw, spread) | _energies(bands)
     return {name: np.where(traced.measurable, values, np.nan) for name, values in columns.items()}
 
 
-def _energies(energies: Floats) -> dict[str, Floats]:
-    """Shares of the energy in each octave; `energies` is (6, n)."""
-    total = np.zeros(energies.shape[1])
-    for band in energies:
+def _energies(bands: Floats) -> dict[str, Floats]:
+    """Shares of the energy; `bands` is (6, n): all of it, then that of the first five octaves."""
+    total = np.where(bands[0] > 0, bands[0], np.nan)
+    shares = [band / total for band in bands[1:]]
+    rest = np.ones_like(total)
+    for share in shares:
         # one by one: the order of sums is the same for any number of cells
-        total += band
-    some = np.where(total > 0, total, np.nan)
-    return {f"fsd_{at + 1}": band / some for at, band in enumerate(energies)}
+        rest = rest - share
+    shares.append(np.where(np.isnan(total), np.nan, np.maximum(rest, 0.0)))
+    return {f"fsd_{at + 1}": share for at, share in enumerate(shares)}
 
 
 def _elliptic(raw: Floats, spread: Floats) -> dict[str, Floats]:
@@ -152,6 +154,26 @@ def _sides(points: Floats, sides: Floats) -> float:
 
 
 @njit(nogil=True, cache=True)
+def _bending(lengths: Floats, turns: Floats, length: float) -> float:
+    """Variance of the angle of the tangent less that of a circle, over the length: by Parseval, all waves together."""
+    once = 0.0
+    for turn in turns:
+        # 2 pi, but where an outline crosses itself
+        once += turn
+    once /= length
+    angle, way, total, square = 0.0, 0.0, 0.0, 0.0
+    for i in range(len(lengths)):
+        angle += turns[i] if i else 0.0
+        # falls along the side, about its middle
+        fall = once * lengths[i]
+        middle = angle - once * way - fall / 2
+        total += lengths[i] * middle
+        square += lengths[i] * (middle * middle + fall * fall / 12)
+        way += lengths[i]
+    return float(square / length - (total / length) ** 2)
+
+
+@njit(nogil=True, cache=True)
 def _sum_waves(weights: Floats, base: Floats, work: Floats, sums: Floats) -> None:
     """Sums over corners of weight times cosine and sine of 1, 2, ... times their angles, into `sums` (2, waves).
 
@@ -183,19 +205,19 @@ def _sum_waves(weights: Floats, base: Floats, work: Floats, sums: Floats) -> Non
 def _transform(points: Floats, starts: Ints, lengths: Floats, room: int) -> tuple[Floats, Floats, Floats]:
     """Coefficients (n, 10, 4) as in the paper, energies (6, n) of the tangent's angle, spread (n,)."""
     n = len(lengths)
-    raw, energies, spread = np.zeros((n, N_HARMONICS, 4)), np.zeros((N_BANDS, n)), np.zeros(n)
+    raw, bands, spread = np.zeros((n, N_HARMONICS, 4)), np.zeros((N_BANDS, n)), np.zeros(n)
     sides, base, work = np.empty((4, room + 15)), np.empty((2, room + 15)), np.empty((4, room + 15))
     weights = np.empty((3, room + 15))
-    turns, steps = np.empty((2, 2**N_BANDS - 1)), np.empty((2, 2, N_HARMONICS))
+    turns, steps = np.empty((2, 2 ** (N_BANDS - 1) - 1)), np.empty((2, 2, N_HARMONICS))
     for cell in range(n):
         size, length = starts[cell + 1] - starts[cell], lengths[cell]
         if length == 0:
             continue
         spread[cell] = _sides(points[starts[cell] : starts[cell + 1]], sides)
-        padded = (size + 15) // 16 * 16
+        padded, once = (size + 15) // 16 * 16, 2 * np.pi / length
         way, before = 0.0, size - 1
         for i in range(size):
-            angle = 2 * np.pi * way / length
+            angle = once * way
             base[0, i], base[1, i] = np.cos(angle), np.sin(angle)
             # by parts: a corner counts with the change of direction there
             weights[0, i], weights[1, i] = sides[1, before] - sides[1, i], sides[0, before] - sides[0, i]
@@ -209,8 +231,9 @@ def _transform(points: Floats, starts: Ints, lengths: Floats, room: int) -> tupl
             scale = length / (2 * ((k + 1) * np.pi) ** 2)
             for at in range(4):
                 raw[cell, k, at] = scale * steps[at // 2, at % 2, k]
-        for band in range(N_BANDS):
-            for k in range(2**band, 2 ** (band + 1)):
+        bands[0, cell] = 2 * np.pi**2 * _bending(sides[2, :size], sides[3, :size], length)
+        for band in range(1, N_BANDS):
+            for k in range(2 ** (band - 1), 2**band):
                 # the turns are the angle's derivative but for a constant
-                energies[band, cell] += (turns[0, k - 1] ** 2 + turns[1, k - 1] ** 2) / float(k * k)
-    return raw, energies, spread
+                bands[band, cell] += (turns[0, k - 1] ** 2 + turns[1, k - 1] ** 2) / float(k * k)
+    return raw, bands, spread

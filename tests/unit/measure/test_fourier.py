@@ -62,7 +62,7 @@ def test_an_ellipse_has_odd_harmonics_as_its_arc_length_makes_them(a, b, angle):
         assert got[f"efd_d_{n}"] == pytest.approx(fy[n] / fx[1], abs=close)
         assert got[f"efd_b_{n}"] == pytest.approx(0, abs=close)
         assert got[f"efd_c_{n}"] == pytest.approx(0, abs=close)
-    assert got["fsd_2"] > 0.65 > 0.01 > got["fsd_1"]  # two waves of the tangent's angle
+    assert got["fsd_2"] > 0.6 > 0.01 > got["fsd_1"]  # two waves of the tangent's angle
 
 
 @pytest.mark.parametrize("mask", [disc(12), disc(31), np.ones((20, 20), int)])
