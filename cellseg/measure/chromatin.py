@@ -28,9 +28,7 @@ _STEPS = 4096
 """Steps of a nucleus's histogram at most."""
 
 
-def measure_chromatin(
-    patches: Patches, values: NDArray[np.uint16], *, n_levels: int, mpp: float
-) -> dict[str, Floats]:
+def measure_chromatin(patches: Patches, values: NDArray[np.uint16], *, n_levels: int, mpp: float) -> dict[str, Floats]:
     """The columns of family `chromatin` of each nucleus, for a plane in which dense chromatin is high.
 
     Dense chromatin is what lies above Otsu's threshold of the nucleus's own values (Otsu 1979, IEEE Trans Syst Man

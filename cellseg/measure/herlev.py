@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from cellseg.measure.contour import STAIRS_VARIANCE_PX2, smooth_contours, trace_contours
 from cellseg.measure.enclosing import enclose_cells
-from cellseg.measure.inner_distance import square_depths
 from cellseg.measure.patches import Patches
 
 Floats = NDArray[np.float64]
@@ -78,7 +77,7 @@ def measure_herlev20(
         "cytoplasm_maxima": c_max,
         "cytoplasm_minima": c_min,
     }
-    return {f"herlev_{name}": column for name, column in columns.items()}
+    return {f"herlev20_{name}": column for name, column in columns.items()}
 
 
 def join_patches(first: Patches, second: Patches) -> Patches:
@@ -109,7 +108,7 @@ def join_patches(first: Patches, second: Patches) -> Patches:
 
 def _diameters(patches: Patches) -> tuple[Floats, Floats]:
     """Diameters, px, of the largest circle in each cell (no longer than the other) and of the smallest around it."""
-    deepest = _greatest(square_depths(patches), patches.starts)
+    deepest = _deepest(patches.mask, patches.starts, patches.heights, patches.widths)
     around = 2 * enclose_cells(patches, corners=True)[:, 2]
     return np.minimum(2 * np.sqrt(deepest.astype(np.float64)), around), around
 
@@ -161,17 +160,40 @@ def _count(mask: Mask, starts: Ints) -> Ints:
 
 
 @njit(nogil=True, cache=True)
-def _greatest(values: NDArray[np.int32], starts: Ints) -> NDArray[np.int32]:
-    out = np.zeros(len(starts) - 1, np.int32)
-    for cell in range(len(out)):
-        for i in range(starts[cell], starts[cell + 1]):
-            out[cell] = max(out[cell], values[i])
+def _deepest(mask: Mask, starts: Ints, heights: Ints, widths: Ints) -> Ints:
+    """Greatest squared distance, px^2, from a pixel of each cell to the nearest pixel outside of it."""
+    n_cells, room = len(heights), 1
+    for cell in range(n_cells):
+        room = max(room, starts[cell + 1] - starts[cell])
+    out, all_near = np.zeros(n_cells, np.int64), np.empty(room, np.int32)
+    for cell in range(n_cells):
+        height, width = heights[cell], widths[cell]
+        patch, near = mask[starts[cell] : starts[cell + 1]], all_near[: starts[cell + 1] - starts[cell]]
+        near[:width] = 0
+        for i in range(width, len(near)):
+            near[i] = (near[i - width] + 1) * patch[i]
+        for i in range(len(near) - width - 1, -1, -1):
+            near[i] = min(near[i], near[i + width] + 1)
+        deepest = 1
+        for turn in range(height - 2):
+            # from the middle outwards: the deepest pixel is met early
+            y = (height - 1) // 2 + ((turn + 1) // 2 if turn % 2 else -(turn // 2))
+            row = near[y * width : (y + 1) * width]
+            for x in range(1, width - 1):
+                # no deeper than the column's own distance: most pixels need no look at others
+                best, step = row[x] * row[x], 1
+                while best > deepest and step * step < best:
+                    beside = min(row[x - step], row[x + step])
+                    best = min(best, step * step + beside * beside)
+                    step += 1
+                deepest = max(deepest, best)
+        out[cell] = deepest
     return out
 
 
 @njit(nogil=True, cache=True)
 def _centroids(mask: Mask, starts: Ints, widths: Ints) -> Floats:
-    """y and x, px of the patch."""
+    """Y and x, px of the patch."""
     out = np.empty((len(widths), 2))
     for cell in range(len(widths)):
         width = widths[cell]
@@ -188,23 +210,31 @@ def _centroids(mask: Mask, starts: Ints, widths: Ints) -> Floats:
 
 
 @njit(nogil=True, cache=True)
-def _peaks(padded: NDArray[np.int32], steps: Ints) -> int:
+def _peaks(padded: NDArray[np.int32], wide: int, steps: Ints, marks: NDArray[np.bool_]) -> int:
     """Pixels with none higher within reach, but some lower; what is less than 0 is not there."""
+    rim = 2 * wide
+    size = len(padded) - 2 * rim
+    here = padded[rim : rim + size]
+    marks = marks[:size]
+    for i in range(size):
+        marks[i] = here[i] >= 0
+    for k in range(8):
+        # the eight neighbours without branches: few pixels are left for the rest
+        other = padded[rim + steps[k] : rim + steps[k] + size]
+        for i in range(size):
+            marks[i] &= here[i] >= other[i]
     n = 0
-    for at in range(len(padded)):
-        value = padded[at]
-        if value < 0:
+    for i in range(size):
+        if not marks[i]:
             continue
-        highest = True
+        value, lower, highest = here[i], False, True
         for k in range(len(steps)):
-            if padded[at + steps[k]] > value:
+            other_value = padded[rim + i + steps[k]]
+            if other_value > value:
                 highest = False
                 break
-        if highest:
-            for k in range(len(steps)):
-                if 0 <= padded[at + steps[k]] < value:
-                    n += 1
-                    break
+            lower |= 0 <= other_value < value
+        n += highest and lower
     return n
 
 
@@ -218,21 +248,23 @@ def _extrema(
     reach, room = near.max(), 1
     for cell in range(n_cells):
         room = max(room, (heights[cell] + 2 * reach) * (widths[cell] + 2 * reach))
-    all_up, all_down = np.empty(room, np.int32), np.empty(room, np.int32)
+    all_up, all_down, marks = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.bool_)
     for cell in range(n_cells):
         height, width = heights[cell], widths[cell]
         wide = width + 2 * reach
         up, down = all_up[: (height + 2 * reach) * wide], all_down[: (height + 2 * reach) * wide]
         up[:], down[:] = -1, -1
-        sum_counts = 0
+        sum_counts = np.int64(0)
         for y in range(height):
-            at = starts[cell] + y * width
-            to = (y + reach) * wide + reach
+            at, to = starts[cell] + y * width, (y + reach) * wide + reach
+            inside, counts = mask[at : at + width], values[at : at + width]
+            high, low = up[to : to + width], down[to : to + width]
             for x in range(width):
-                if mask[at + x]:
-                    count = np.int64(values[at + x])
-                    up[to + x], down[to + x] = count, 65535 - count
-                    sum_counts += count
+                part, count = np.int32(inside[x]), np.int32(counts[x])
+                high[x] = (count + 1) * part - 1
+                low[x] = (65536 - count) * part - 1
+                sum_counts += count * part
         steps = near[:, 0] * wide + near[:, 1]
-        total[cell], maxima[cell], minima[cell] = sum_counts, _peaks(up, steps), _peaks(down, steps)
+        total[cell] = sum_counts
+        maxima[cell], minima[cell] = _peaks(up, wide, steps, marks), _peaks(down, wide, steps, marks)
     return total, maxima, minima

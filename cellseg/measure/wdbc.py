@@ -107,9 +107,7 @@ def summarize_wdbc10(columns: Mapping[str, NDArray[np.float64]]) -> dict[str, fl
         the worst with fewer than three.
     """
     kept = {name: np.sort(columns[name][np.isfinite(columns[name])]) for name in FEATURES}
-    return {
-        f"{name}_{summary}": _summarize(kept[name], summary) for summary in SUMMARIES for name in FEATURES
-    }
+    return {f"{name}_{summary}": _summarize(kept[name], summary) for summary in SUMMARIES for name in FEATURES}
 
 
 def _summarize(values: Floats, summary: str) -> float:
