@@ -28,7 +28,7 @@ _STEPS = 4096
 """Steps of a nucleus's histogram at most."""
 
 
-def measure_chromatin(patches: Patches, values: NDArray[np.uint16], *, n_levels: int, mpp: float) -> dict[str, Floats]:
+def measure_chromatin(patches: Patches, values: NDArray[np.uint16], *, mpp: float) -> dict[str, Floats]:
     """The columns of family `chromatin` of each nucleus, for a plane in which dense chromatin is high.
 
     Dense chromatin is what lies above Otsu's threshold of the nucleus's own values (Otsu 1979, IEEE Trans Syst Man
@@ -42,9 +42,7 @@ def measure_chromatin(patches: Patches, values: NDArray[np.uint16], *, n_levels:
     patches : Patches
         n nuclei.
     values : (m,) ndarray of uint16
-        Counts of the patches' pixels, 0 to `n_levels` - 1, proportional to density.
-    n_levels : int
-        Levels that a count may have.
+        Counts of the patches' pixels, proportional to density.
     mpp : float
         Microns per pixel.
 
@@ -55,7 +53,7 @@ def measure_chromatin(patches: Patches, values: NDArray[np.uint16], *, n_levels:
     """
     squares = square_depths(patches)
     clumps = _clumps(
-        patches.mask, values, patches.starts, patches.widths, patches.n_pixels, squares, n_levels,
+        patches.mask, values, patches.starts, patches.widths, patches.n_pixels, squares,
         MIN_CLUMP_UM2 / mpp**2,
     )  # fmt: skip
     low, high = NUCLEOLUS_UM2[0] / mpp**2, NUCLEOLUS_UM2[1] / mpp**2
@@ -99,6 +97,28 @@ def _otsu(counts: Ints, n_steps: int) -> tuple[int, float, float]:
 
 
 @njit(nogil=True, cache=True)
+def _split(inside: Mask, counts: NDArray[np.uint16], n: int, histogram: Ints) -> tuple[int, int, int, float]:
+    """Least value, shift from values above it to steps, last step of the paler class (-1: flat), and contrast."""
+    low, high, total = np.int64(1 << 16), np.int64(-1), np.int64(0)
+    for i in range(len(inside)):
+        if inside[i]:
+            count = np.int64(counts[i])
+            low, high, total = min(low, count), max(high, count), total + count
+    if low == high:
+        return low, 0, -1, np.nan
+    shift = 0
+    while (high - low) >> shift >= _STEPS:
+        shift += 1
+    for i in range(len(inside)):
+        if inside[i]:
+            histogram[(np.int64(counts[i]) - low) >> shift] += 1
+    n_steps = ((high - low) >> shift) + 1
+    threshold, below, above = _otsu(histogram, n_steps)
+    histogram[:n_steps] = 0
+    return low, shift, threshold, (above - below) * (1 << shift) * n / total
+
+
+@njit(nogil=True, cache=True)
 def _fill(marks: Mask, start: int, width: int, stack: Ints) -> int:
     """Take the 8-connected group of a marked pixel off the marks and list its pixels in `stack`; returns their number.
 
@@ -137,13 +157,13 @@ def _edge_correlation(inside: Mask, counts: NDArray[np.uint16], depths: NDArray[
             vd += v * d
     if vv * dd <= 1e-18 * n * n:
         return np.nan
-    return min(max(vd / np.sqrt(vv * dd), -1.0), 1.0)
+    return float(min(max(vd / np.sqrt(vv * dd), -1.0), 1.0))
 
 
 @njit(nogil=True, cache=True)
 def _clumps(
     mask: Mask, values: NDArray[np.uint16], starts: Ints, widths: Ints, n_pixels: Ints, squares: NDArray[np.int32],
-    n_levels: int, least_px: float,
+    least_px: float,
 ) -> Floats:  # fmt: skip
     """Clumps, their share, contrast, largest (px), margination, share of the boundary; correlation with depth."""
     n_cells = len(widths)
@@ -157,23 +177,12 @@ def _clumps(
         size = starts[cell + 1] - start
         inside, counts, depths = mask[start : start + size], values[start : start + size], squares[start : start + size]
         marks = all_marks[:size]
-        low, high, deepest, total = n_levels, -1, 0, 0
-        for i in range(size):
-            if inside[i]:
-                count = np.int64(counts[i])
-                low, high, total = min(low, count), max(high, count), total + count
-                deepest = max(deepest, depths[i])
-        if low == high:
+        low, shift, threshold, contrast = _split(inside, counts, n, histogram)
+        if threshold < 0:
             continue
-        shift = 0
-        while (high - low) >> shift >= _STEPS:
-            shift += 1
+        deepest = 0
         for i in range(size):
-            if inside[i]:
-                histogram[(np.int64(counts[i]) - low) >> shift] += 1
-        n_steps = ((high - low) >> shift) + 1
-        threshold, mean_below, mean_above = _otsu(histogram, n_steps)
-        histogram[:n_steps] = 0
+            deepest = max(deepest, depths[i])
         # depth below a part of the greatest, both from the pixel's centre to the edge, in squares of whole numbers
         outer = (0.5 + OUTER_PART * (np.sqrt(np.float64(deepest)) - 0.5)) ** 2
         dense, near, dense_near, rim, dense_rim = 0, 0, 0, 0, 0
@@ -194,8 +203,7 @@ def _clumps(
                 n_clumps += area >= least_px
                 largest = max(largest, area)
         table[0, cell], table[1, cell], table[3, cell] = n_clumps, dense / n, largest
-        if total:
-            table[2, cell] = (mean_above - mean_below) * (1 << shift) * n / total
+        table[2, cell] = contrast
         table[4, cell] = (dense_near / dense) / (near / n)
         table[5, cell] = dense_rim / rim
         table[6, cell] = _edge_correlation(inside, counts, depths, n)

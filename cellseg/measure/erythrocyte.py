@@ -69,9 +69,9 @@ def measure_erythrocyte_rings(
     """Pallor, target and radial profile of red cells, all relative to the rim.
 
     Eight rings of equal width by distance to the edge, over that of the deepest pixel. Values are turned into densities
-    first: of gray, where cells are dark, the optical density against the brightest level, log10(n_levels / (value + 1));
-    of stains the value itself. The rim is the densest of the four outer rings; everything is in parts of its density,
-    so that the strength of the stain drops out, and with stains the exposure too.
+    first: of gray, where cells are dark, into the optical density against the brightest level,
+    log10(n_levels / (value + 1)); of stains the density is the value itself. The rim is the densest of the four outer
+    rings; everything is in parts of its density, so that the strength of the stain drops out.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def _slope(radius: Floats, place: Floats, length: float, peak: int, level: float
         if side < 0:
             side += length
         if radius[j] < level:
-            return total + side * (radius[i] - level) / (radius[i] - radius[j])
+            return float(total + side * (radius[i] - level) / (radius[i] - radius[j]))
         total += side
         i = j
     return total

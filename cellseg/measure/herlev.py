@@ -1,4 +1,4 @@
-"""The twenty features of the Herlev Pap-smear data: nucleus and cytoplasm of each cell. Floor 3: arrays in, arrays out."""
+"""The twenty features of the Herlev Pap-smear data: nucleus and cytoplasm of each cell. Floor 3."""
 
 from __future__ import annotations
 
@@ -133,7 +133,8 @@ def _neighbours(radius: int) -> Ints:
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1].reshape(2, -1)
     far = y * y + x * x
     order = np.argsort(far, kind="stable")
-    return np.stack([y, x], axis=1)[order[(far[order] > 0) & (far[order] <= radius * radius)]]
+    near = order[(far[order] > 0) & (far[order] <= radius * radius)]
+    return np.asarray(np.stack([y, x], axis=1)[near])
 
 
 @njit(nogil=True, cache=True)
