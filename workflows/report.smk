@@ -1,3 +1,20 @@
+def cell_polygons(wildcards):
+    """The outlines of the sample's cells; none unless `polygons.enabled`."""
+    return in_results(f"samples/{wildcards.sample}/cells.geojson.gz") if config["polygons"]["enabled"] else []
+
+
+def last_results():
+    """What every sample ends with."""
+    names = ["columns.json", "overlay.png", *["cells.geojson.gz"] * config["polygons"]["enabled"], "integrity.json"]
+    return expand(in_results("samples/{sample}/{name}"), sample=SAMPLES, name=names)
+
+
+def tables_of_status(wildcards):
+    """The sample's CSV files: of all cells and of each status."""
+    names = ["cells", "healthy", "abnormal", "uncertain", "excluded"]
+    return [in_results(f"samples/{wildcards.sample}/{name}.csv") for name in names]
+
+
 rule tables:
     input:
         measurements=in_results("samples/{sample}/measure/measurements.parquet"),
@@ -61,11 +78,70 @@ rule overlay:
         " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"
 
 
+rule polygons:
+    input:
+        labels=in_results("samples/{sample}/segment/labels.ome.tif"),
+        cells=in_results("samples/{sample}/cells.parquet"),
+    output:
+        polygons=in_results("samples/{sample}/cells.geojson.gz"),
+    log:
+        in_results("logs/polygons/{sample}.log"),
+    benchmark:
+        in_results("benchmarks/polygons/{sample}.tsv")
+    retries: 1
+    conda:
+        "envs/cellseg.yaml"
+    threads: share_of_cores()
+    resources:
+        mem_mb=more_memory(1500),
+        runtime=60,
+        tile_px=config["compute"]["tile_px"],
+    params:
+        settings=as_json("polygons"),
+        inputs=as_json("input", "max_decoded_mpx"),
+    shell:
+        "(set -x; cellseg polygons {input.labels:q} {input.cells:q} -o {output.polygons:q} --settings {params.settings:q}"
+        " --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
+        " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"
+
+
+# The tables are named so that a change in any of them is looked at; the command finds them beside cells.parquet.
+rule integrity:
+    input:
+        labels=in_results("samples/{sample}/segment/labels.ome.tif"),
+        cells=in_results("samples/{sample}/cells.parquet"),
+        tables=tables_of_status,
+        polygons=cell_polygons,
+        recipe=in_results("samples/{sample}/preprocess/recipe.json"),
+    output:
+        integrity=in_results("samples/{sample}/integrity.json"),
+    log:
+        in_results("logs/integrity/{sample}.log"),
+    benchmark:
+        in_results("benchmarks/integrity/{sample}.tsv")
+    retries: 1
+    conda:
+        "envs/cellseg.yaml"
+    threads: 1
+    resources:
+        mem_mb=more_memory(1500),
+        runtime=60,
+        tile_px=config["compute"]["tile_px"],
+    params:
+        settings=as_json("polygons", "outline_tolerance_px"),
+        inputs=as_json("input", "max_decoded_mpx"),
+    shell:
+        "(set -x; cellseg integrity {input.labels:q} {input.cells:q} {input.polygons:q} -o {output.integrity:q}"
+        " --recipe {input.recipe:q} --settings {params.settings:q} --inputs {params.inputs:q}"
+        " --tile-px {resources.tile_px} --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"
+
+
 rule summary:
     input:
         sheet=config["samples"],
         tables=expand(in_results("samples/{sample}/columns.json"), sample=SAMPLES),
         overlays=expand(in_results("samples/{sample}/overlay.png"), sample=SAMPLES),
+        integrity=expand(in_results("samples/{sample}/integrity.json"), sample=SAMPLES),
     output:
         slides=in_results("slides.tsv"),
         summary=in_results("summary.csv"),

@@ -1,9 +1,9 @@
-"""The commands `cellseg polygons` and `cellseg integrity`: outlines of cells, and whether all results agree. Floor 7."""
+"""The commands `cellseg polygons` and `cellseg integrity`: outlines of cells; whether results agree. Floor 7."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,9 +18,44 @@ from cellseg.commands.options import (
     WorkersOption,
 )
 from cellseg.commands.progress import show_progress
+from cellseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cellseg.io.label_polygons import Drawing, Outline
 
 LabelsArgument = Annotated[Path, typer.Argument(metavar="LABELS", help="Label image: 0 background, one value a cell.")]
 CellsArgument = Annotated[Path, typer.Argument(metavar="CELLS", help="cells.parquet of the slide.")]
+
+
+def parse_outline(name: str) -> Outline:
+    """What is measured of GeoJSON cells, by its name.
+
+    Raises
+    ------
+    ConfigError
+        If there is nothing of that name.
+    """
+    for known in ("cell", "nucleus"):
+        if name == known:
+            return known
+    raise ConfigError(f"--outline {name}: no such outline; choose cell or nucleus")
+
+
+def describe_drawing(drawing: Drawing | None) -> list[str]:
+    """What to know of labels that were drawn from polygons, a line each; nothing of a label image."""
+    if drawing is None:
+        return []
+    ids = "the measurement cell_id" if drawing.own_ids else "the place in the file, from 1 on"
+    lines = [f"note: {drawing.n_cells} polygons drawn; cell_id is {ids}"]
+    for numbers, why in (
+        (drawing.off_centre, "hold the middle of no pixel"),
+        (drawing.covered, "lie under smaller ones altogether"),
+        (drawing.without_nucleus, "have no nucleusGeometry"),
+    ):
+        if numbers:
+            shown = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
+            lines.append(f"note: {len(numbers)} polygons get no row, for they {why}: features {shown} (from 0 on)")
+    return lines
 
 
 def polygons(

@@ -29,6 +29,7 @@ from cellseg.commands.options import (
     recipe_of,
     sample_name,
 )
+from cellseg.commands.polygons import LabelsArgument, describe_drawing, integrity, parse_outline, polygons
 from cellseg.commands.progress import show_progress
 from cellseg.commands.tissue import tissue
 from cellseg.errors import ConfigError
@@ -39,7 +40,13 @@ if TYPE_CHECKING:
 
 _TILE_PX = 2048
 
-LabelsArgument = Annotated[Path, typer.Argument(metavar="LABELS", help="Label image: 0 background, one value a cell.")]
+OutlinesArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LABELS",
+        help="Label image (PNG, TIFF; 0 background, one value a cell), or GeoJSON polygons of cells (.geojson, .gz).",
+    ),
+]
 MeasurementsArgument = Annotated[Path, typer.Argument(metavar="MEASUREMENTS", help="measurements.parquet of a slide.")]
 
 
@@ -136,8 +143,11 @@ def _files(recipe: Path | None) -> list[Path]:
 
 def measure(
     image: ImageArgument,
-    labels: LabelsArgument,
+    labels: OutlinesArgument,
     out: OutFile,
+    outline: Annotated[
+        str, typer.Option("--outline", help="Of GeoJSON: cell, or nucleus for the nuclei that QuPath's cells have.")
+    ] = "cell",
     instances: Annotated[
         Path | None, typer.Option("--instances", help="instances.parquet of the labels: their scores and classes.")
     ] = None,
@@ -159,7 +169,11 @@ def measure(
     sample: SampleOption = None,
     placeholder: PlaceholderOption = False,
 ) -> None:
-    """Measure each cell in physical units: a Parquet table, one row a label."""
+    """Measure each cell in physical units: a Parquet table, one row a label.
+
+    Polygons are drawn first: a pixel is in a cell when its middle is, and of overlapping cells the smaller is on top.
+    cell_id is the measurement cell_id where all have one, else 1, 2, ... in the file's order.
+    """
 
     def act() -> None:
         from cellseg.config import InputSettings
@@ -167,17 +181,26 @@ def measure(
         from cellseg.measure_config import MeasureSettings
         from cellseg.network_config import TissueSettings
         from cellseg.stages.measure import measure_cells
+        from cellseg.stages.polygons import labels_of
 
+        kind = parse_outline(outline)
         chosen, reading = read_settings(MeasureSettings, settings), read_settings(InputSettings, inputs)
         made_or_read = recipe_of(
             image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading, tile_px=tile_px, workers=workers
         )
-        with made_or_read as (made, _), show_progress("measure") as progress:
+        limit = reading.max_decoded_mpx
+        with (
+            made_or_read as (made, _),
+            labels_of(labels, image, out, mpp=made.mpp, outline=kind, max_decoded_mpx=limit) as (drawn, drawing),
+            show_progress("measure") as progress,
+        ):
             n_cells = measure_cells(
-                image, labels, out, recipe=made, settings=chosen, sample=sample_name(image, sample), tile_px=tile_px,
-                workers=workers, max_decoded_mpx=reading.max_decoded_mpx, instances=instances, tissue=tissue,
+                image, drawn, out, recipe=made, settings=chosen, sample=sample_name(image, sample), tile_px=tile_px,
+                workers=workers, max_decoded_mpx=limit, instances=instances, tissue=tissue,
                 tissue_settings=read_settings(TissueSettings, tissue_settings), progress=progress,
             )  # fmt: skip
+        for note in describe_drawing(drawing):
+            typer.echo(note)
         typer.echo(f"{out}: {n_cells} cells")
 
     contain_faults(
@@ -361,6 +384,8 @@ def register(app: typer.Typer) -> None:
         classify,
         tables,
         overlay,
+        polygons,
+        integrity,
         summary,
         check,
         analyze,

@@ -174,7 +174,8 @@ class PolygonList:
         LabelError
             If it is no Polygon or MultiPolygon, or has coordinates that are no polygon. The list is as it was.
         """
-        kind, parts = geometry.get("type"), geometry.get("coordinates")
+        kind: Any = geometry.get("type")
+        parts: Any = geometry.get("coordinates")
         if kind not in ("Polygon", "MultiPolygon"):
             raise LabelError(
                 f"{self._path}: feature {number} is a {kind}; expected Polygon or MultiPolygon; outline the cell, or "

@@ -11,12 +11,14 @@ from cellseg.errors import CellsegError, ConfigError
 from cellseg.io.atomic import write_text
 from cellseg.io.samples import safe_name
 from cellseg.stages.classify import classify_cells
+from cellseg.stages.integrity import check_integrity
 from cellseg.stages.ledger import LedgerRow, check_results
 from cellseg.stages.measure import measure_cells
 from cellseg.stages.outcome import Failure, write_failure
 from cellseg.stages.overlay import draw_overlay
+from cellseg.stages.polygons import write_polygons
 from cellseg.stages.preprocess import preprocess_slide
-from cellseg.stages.results import STAGES, TISSUE_MAP, instances_path, sample_folder, stage_outputs
+from cellseg.stages.results import CELL_POLYGONS, STAGES, TISSUE_MAP, instances_path, sample_folder, stage_outputs
 from cellseg.stages.segment import segment_slide
 from cellseg.stages.summary import summarize_cohort
 from cellseg.stages.tables import write_tables
@@ -61,7 +63,8 @@ def analyze_images(
     samples = _name_samples(images)
     sheet = out / "samples.tsv"
     write_text(sheet, _sheet(samples, acquisition))
-    stages = [stage for stage in STAGES if stage != "tissue" or config.tissue.enabled]
+    switched = {"tissue": config.tissue.enabled, "polygons": config.polygons.enabled}
+    stages = [stage for stage in STAGES if switched.get(stage, True)]
     steps = len(samples) * len(stages)
     done = 0
     for sample, image in samples.items():
@@ -147,7 +150,20 @@ def _chain(
     yield "tables"
     write_tables(measurements, verdicts, folder)
     yield "overlay"
+    cells = folder / "cells.parquet"
     draw_overlay(
-        image, labels, folder / "cells.parquet", folder, recipe=recipe, reference=reference, settings=config.report,
+        image, labels, cells, folder, recipe=recipe, reference=reference, settings=config.report,
         max_decoded_mpx=inputs.max_decoded_mpx,
+    )  # fmt: skip
+    polygons = folder / CELL_POLYGONS if config.polygons.enabled else None
+    if polygons is not None:
+        yield "polygons"
+        write_polygons(
+            labels, cells, polygons, settings=config.polygons, tile_px=tile_px, workers=workers,
+            max_decoded_mpx=inputs.max_decoded_mpx,
+        )  # fmt: skip
+    yield "integrity"
+    check_integrity(
+        labels, cells, folder / "integrity.json", polygons=polygons, settings=config.polygons, mpp=recipe.mpp,
+        tile_px=tile_px, workers=workers, max_decoded_mpx=inputs.max_decoded_mpx,
     )  # fmt: skip

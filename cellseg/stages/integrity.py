@@ -25,7 +25,7 @@ from cellseg.io.geojson import PolygonList, Polygons, read_features
 from cellseg.io.labels import LabelImage, open_labels
 from cellseg.io.polygon_raster import measure_polygons, scan_polygons
 from cellseg.io.table import read_batches, read_schema
-from cellseg.measure.boxes import N, Cells, merge_cells, scan_cells
+from cellseg.measure.boxes import Cells, N, merge_cells, scan_cells
 from cellseg.measure.simplify import DRAWN_ALIKE_PX
 from cellseg.polygon_config import PolygonSettings
 from cellseg.stream import map_tiles
@@ -194,7 +194,7 @@ def _row_checks(names: list[str], labels: Path, mpp: float | None) -> list[tuple
         def differs(cells: Cells, area: NDArray[np.float64]) -> NDArray[np.bool_]:
             exact = cells.n_pixels * mpp**2
             # an area that is no number is no label's
-            return ~(np.abs(area - exact) <= _ROUNDED * np.maximum(exact * 1e-3, 1))
+            return np.asarray(~(np.abs(area - exact) <= _ROUNDED * np.maximum(exact * 1e-3, 1)), np.bool_)
 
         checks.append((f"{area} is the number of the label's pixels in {labels.name} * {mpp:.6g}^2", (area,), differs))
     if set(_BOX) <= set(names):
@@ -202,7 +202,7 @@ def _row_checks(names: list[str], labels: Path, mpp: float | None) -> list[tuple
             (
                 f"its box is the label's in {labels.name}",
                 _BOX,
-                lambda cells, *box: (cells.boxes.T != np.stack(box)).any(0),
+                lambda cells, *box: (np.stack(box) != cells.boxes.T).any(0),
             )
         )
     return checks
@@ -236,9 +236,11 @@ def _compare_csv(cells: Path, table: _Table, findings: _Findings) -> None:
     path = cells.with_name("cells.csv")
     ids, status = _read_csv(path)
     findings.counts["csv"] = {path.stem: len(ids)}
-    same = len(ids) == len(table.ids) and np.array_equal(ids, table.ids) and np.array_equal(status, table.status)
-    odd = np.setxor1d(ids * 5 + status, table.ids * 5 + table.status) // 5
-    findings.compare(path, f"it has cells and statuses of {cells.name}", ids[:0] if same else odd)
+    others = np.setxor1d(ids * 8 + status, table.ids * 8 + table.status) // 8
+    odd = np.union1d(others, _odd_ones(ids, np.zeros(len(ids), np.bool_)))
+    if not len(odd) and len(ids) == len(table.ids):
+        odd = ids[ids != table.ids]
+    findings.compare(path, f"it has the rows of {cells.name}: cell_id and status, in the same order", odd)
     for at, name in enumerate(STATUSES):
         path = cells.with_name(f"{name}.csv")
         ids, status = _read_csv(path)
@@ -333,8 +335,8 @@ def _identity(feature: dict[str, Any], number: int, sample: str, path: Path) -> 
     cell_id = measurements.get("cell_id") if isinstance(measurements, dict) else None
     if not isinstance(cell_id, int):
         raise LabelError(
-            f"{path}: feature {number} has no whole number as its measurement cell_id; expected what `cellseg polygons` "
-            "writes; run it again"
+            f"{path}: feature {number} has no whole number as its measurement cell_id; expected what `cellseg "
+            "polygons` writes; run it again"
         )
     status = _PLACES.get(classified.get("name"), _NO_STATUS) if isinstance(classified, dict) else _NO_STATUS
     named = properties.get("name") == str(cell_id) and feature.get("id") == cell_uuid(sample, cell_id)

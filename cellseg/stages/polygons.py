@@ -25,7 +25,7 @@ from cellseg.io.label_polygons import Drawing, Outline, draw_cells
 from cellseg.io.labels import LabelImage, open_labels
 from cellseg.io.slide import open_slide
 from cellseg.io.table import read_batches, read_schema
-from cellseg.measure.boxes import N, Cells
+from cellseg.measure.boxes import Cells, N
 from cellseg.measure.patches import cut_patches
 from cellseg.measure.polygons import trace_outlines
 from cellseg.polygon_config import PolygonSettings
@@ -151,7 +151,7 @@ def write_polygons(
 
 
 def _pack(cells: pa.Table, texts: Texts, writer: FeatureWriter) -> tuple[bytes, bytes]:
-    text = feature_text(cells, texts, colours=dict(STATUS_RGB_ON_TISSUE))
+    text = feature_text(cells, texts, colours={str(name): rgb for name, rgb in STATUS_RGB_ON_TISSUE.items()})
     return text, writer.pack(text)
 
 

@@ -16,16 +16,20 @@ STAGE_OUTPUTS: dict[str, tuple[str, ...]] = {
         "cells.csv", "cells.parquet", "healthy.csv", "abnormal.csv", "uncertain.csv", "excluded.csv", "columns.json",
     ),
     "overlay": ("overlay.png", "features.png"),
+    "integrity": ("integrity.json",),
 }  # fmt: skip
 """Stages that every sample passes, in the order of the chain, and their outputs below the sample's folder."""
 
 TISSUE_MAP = "tissue/tissue.ome.tif"
 """The map of tissue in the sample's folder, where `tissue.enabled` is true."""
+CELL_POLYGONS = "cells.geojson.gz"
+"""The outlines of all cells in the sample's folder, where `polygons.enabled` is true."""
 OPTIONAL_OUTPUTS: dict[str, tuple[str, ...]] = {
-    "tissue": (TISSUE_MAP, "tissue/tissue.overlay.png", "tissue/tissue.geojson", "tissue/tissue.json")
+    "tissue": (TISSUE_MAP, "tissue/tissue.overlay.png", "tissue/tissue.geojson", "tissue/tissue.json"),
+    "polygons": (CELL_POLYGONS,),
 }
 """The same of stages that run where settings ask for them; what comes after passes their failures on."""
-STAGES = ("preprocess", "segment", "tissue", "measure", "classify", "tables", "overlay")
+STAGES = ("preprocess", "segment", "tissue", "measure", "classify", "tables", "overlay", "polygons", "integrity")
 """All stages in the order of the chain."""
 
 

@@ -14,7 +14,7 @@ import pytest
 from workflow.project import EVERY_TABLE, Project, files_of, jobs
 
 pytestmark = pytest.mark.slow
-STAGES = ("preprocess", "segment", "measure", "classify", "tables", "overlay")
+STAGES = ("preprocess", "segment", "measure", "classify", "tables", "overlay", "polygons", "integrity")
 GOOD = {"healthy_1": "reference", "test_1": "test", "test_2": "test"}
 
 
@@ -72,6 +72,8 @@ def test_every_result_is_there(batch) -> None:
             "columns.json",
             "overlay.png",
             "features.png",
+            "cells.geojson.gz",
+            "integrity.json",
             *EVERY_TABLE,
         }
     assert (project.folder / "results" / "summary.csv").exists()

@@ -60,7 +60,7 @@ def test_tissues_are_mapped_where_settings_ask_for_it(image: Path, tmp_path: Pat
     out = tmp_path / "out"
     report = lambda done, total: steps.append((done, total))  # noqa: E731
     assert analyze_images([image], out, acquisition=HE, config=config, progress=report) == []
-    assert steps[-1] == (7, 7)
+    assert steps[-1] == (9, 9)
     folder = out / "samples" / "slide.v1"
     cells = pq.read_table(folder / "cells.parquet")
     assert set(cells["tissue"].to_pylist()) <= set(TISSUES.classes) and "signed_distance_polyp_um" in cells.column_names
