@@ -105,7 +105,7 @@ def _split(inside: Mask, counts: NDArray[np.uint16], n: int, histogram: Ints) ->
             count = np.int64(counts[i])
             low, high, total = min(low, count), max(high, count), total + count
     if low == high:
-        return low, 0, -1, np.nan
+        return int(low), 0, -1, np.nan
     shift = 0
     while (high - low) >> shift >= _STEPS:
         shift += 1
@@ -115,7 +115,7 @@ def _split(inside: Mask, counts: NDArray[np.uint16], n: int, histogram: Ints) ->
     n_steps = ((high - low) >> shift) + 1
     threshold, below, above = _otsu(histogram, n_steps)
     histogram[:n_steps] = 0
-    return low, shift, threshold, (above - below) * (1 << shift) * n / total
+    return int(low), shift, threshold, (above - below) * (1 << shift) * n / total
 
 
 @njit(nogil=True, cache=True)
