@@ -82,6 +82,9 @@ def test_the_last_of_many_pieces_may_be_the_largest():
 
     assert contours.areas_px2 == 70 - 0.5
     assert points[0].tolist() == [10, 0.5]
+    # a second cell of the same form in the same batch
+    twice = trace_contours(patches_of(np.hstack([mask, 2 * mask])))
+    assert twice.points.tolist() == 2 * contours.points.tolist()
 
 
 def test_outlines_do_not_depend_on_what_else_is_in_the_batch():
