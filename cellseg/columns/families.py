@@ -6,19 +6,26 @@ Which families are measured is a setting (`measure_config.py`); what measures th
 from __future__ import annotations
 
 from cellseg.columns import (
+    chromatin,
     compartments,
     distribution,
+    erythrocyte,
     focus,
     form,
     fourier,
     gradient,
+    granularity,
     haralick,
+    herlev,
     ibsi,
     intensity,
+    lbp,
     moments,
     neighborhood,
     outline,
+    radial,
     shape,
+    wdbc,
     zernike,
 )
 from cellseg.columns.column import Column
@@ -57,10 +64,10 @@ ABOUT: dict[str, str] = {
 
 OF_COMPARTMENTS: tuple[Column, ...] = (
     *shape.COLUMNS, *form.COLUMNS, *outline.COLUMNS, *fourier.COLUMNS, *moments.COLUMNS, *zernike.MASK,
-    *neighborhood.TOUCHING,
-    *intensity.COLUMNS, *distribution.COLUMNS, *gradient.COLUMNS, *zernike.PLANE,
-    *haralick.COLUMNS, *ibsi.COLUMNS,
+    *neighborhood.TOUCHING, *wdbc.COLUMNS, *erythrocyte.COLUMNS,
+    *intensity.COLUMNS, *distribution.COLUMNS, *gradient.COLUMNS, *radial.COLUMNS, *zernike.PLANE,
+    *granularity.COLUMNS, *lbp.COLUMNS, *haralick.COLUMNS, *ibsi.COLUMNS, *chromatin.COLUMNS,
 )  # fmt: skip
 """What is measured in a compartment, family by family."""
-OF_CELLS: tuple[Column, ...] = (*compartments.COLUMNS, *focus.COLUMNS, *neighborhood.COLUMNS)
+OF_CELLS: tuple[Column, ...] = (*compartments.COLUMNS, *focus.COLUMNS, *herlev.COLUMNS, *neighborhood.COLUMNS)
 """What is measured once a cell."""

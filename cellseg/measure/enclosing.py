@@ -107,15 +107,16 @@ def circle_of_hull(py: NDArray[np.int64], px: NDArray[np.int64], size: int) -> t
             if cotangent > best:
                 best, vertex = cotangent, i
         if vertex < 0 or best <= 0:
-            return (ay + by) / 2, (ax + bx) / 2, np.hypot(ay - by, ax - bx) / 2
+            return (ay + by) / 2, (ax + bx) / 2, float(np.hypot(ay - by, ax - bx)) / 2
         vy, vx = float(py[vertex]), float(px[vertex])
         if _obtuse(by, bx, ay, ax, vy, vx):
             a = vertex
         elif _obtuse(ay, ax, by, bx, vy, vx):
             b = vertex
         else:
-            return _through(ay, ax, by, bx, vy, vx)
-    return _through(ay, ax, by, bx, vy, vx)
+            break
+    y, x, radius = _through(ay, ax, by, bx, vy, vx)
+    return y, x, radius
 
 
 @njit(nogil=True, cache=True)
@@ -125,7 +126,7 @@ def _through(ay: float, ax: float, by: float, bx: float, cy: float, cx: float) -
     twice = 2 * (uy * vx - ux * vy)
     u, v = uy * uy + ux * ux, vy * vy + vx * vx
     y, x = (vx * u - ux * v) / twice, (uy * v - vy * u) / twice
-    return ay + y, ax + x, np.hypot(y, x)
+    return ay + y, ax + x, float(np.hypot(y, x))
 
 
 @njit(nogil=True, cache=True)

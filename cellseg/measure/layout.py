@@ -40,6 +40,7 @@ def _texts(recipe: Recipe, settings: MeasureSettings) -> dict[str, list[str]]:
         "radius": [radius_text(radius) for radius in settings.density_radii_um],
         "distance": [str(distance) for distance in settings.texture_distances_px],
         "direction": [str(degrees) for degrees in DIRECTIONS] if settings.texture_each_direction else [],
+        "ring": [str(ring + 1) for ring in range(settings.n_rings)],
         "feature": list(settings.contrast_features),
         "plane": list(detail_planes(recipe, settings)) if both else [],
     }

@@ -69,9 +69,7 @@ def cut_pixels(pixels: Pixels, patches: Patches) -> Pixels:
     """
     out = np.empty((len(patches.mask), pixels.shape[2]), pixels.dtype)
     if len(patches):
-        _cut_pixels(
-            np.ascontiguousarray(pixels), patches.origins, patches.heights, patches.widths, patches.starts, out
-        )
+        _cut_pixels(np.ascontiguousarray(pixels), patches.origins, patches.heights, patches.widths, patches.starts, out)
     return out
 
 

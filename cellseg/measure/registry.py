@@ -17,19 +17,25 @@ from numpy.typing import NDArray
 from cellseg.columns import full_name
 from cellseg.measure.boxes import Cells
 from cellseg.measure.cell_graph import delaunay_edges
+from cellseg.measure.chromatin import measure_chromatin
 from cellseg.measure.contrast import measure_contrast, measure_pleomorphism
 from cellseg.measure.delaunay import measure_delaunay
 from cellseg.measure.dependence import measure_dependence
 from cellseg.measure.distribution import measure_distribution
+from cellseg.measure.erythrocyte import measure_erythrocyte_rings, measure_erythrocyte_shape
 from cellseg.measure.focus import measure_edge_sharpness
 from cellseg.measure.form import measure_form
 from cellseg.measure.fourier import measure_fourier
 from cellseg.measure.gradient import measure_gradient
+from cellseg.measure.granularity import measure_granularity
 from cellseg.measure.haralick import measure_haralick
+from cellseg.measure.herlev import measure_herlev20
 from cellseg.measure.intensity import describe_plane, gather_pixels
+from cellseg.measure.lbp import measure_lbp
 from cellseg.measure.moment_invariants import measure_moments
 from cellseg.measure.neighborhood import measure_neighborhoods
 from cellseg.measure.outline import measure_outline
+from cellseg.measure.radial import measure_radial
 from cellseg.measure.run_length import measure_run_length
 from cellseg.measure.shape import measure_shapes
 from cellseg.measure.size_zone import measure_size_zone
@@ -39,9 +45,11 @@ from cellseg.measure.view import (
     PlaneValues,
     channel_planes,
     derived_planes,
+    gray_name,
     outlined,
     staining_plane,
 )
+from cellseg.measure.wdbc import measure_wdbc10
 from cellseg.measure.zernike import measure_radial_zernike, measure_zernike
 from cellseg.measure_config import MeasureSettings
 from cellseg.preprocess.colour import colour_planes, render_colours
@@ -105,6 +113,46 @@ def _zernike(view: CellWindow) -> Values:
 
 def _radial_zernike(view: CellWindow, plane: PlaneValues) -> Values:
     return dict(measure_radial_zernike(view.patches, plane.counts, scale=plane.scale, offset=plane.offset))
+
+
+def _wdbc10(view: CellWindow) -> Values:
+    gray = view.plane(gray_name(view.recipe))
+    return dict(measure_wdbc10(view.patches, gray.counts, n_levels=gray.n_levels, mpp=view.recipe.mpp))
+
+
+def _erythrocyte(view: CellWindow) -> Values:
+    return dict(measure_erythrocyte_shape(view.patches))
+
+
+def _erythrocyte_rings(view: CellWindow, plane: PlaneValues) -> Values:
+    dark = view.recipe.stain != "fluorescence" and plane.name.startswith(("intensity_", "lab_l"))
+    return dict(measure_erythrocyte_rings(view.patches, plane.counts, n_levels=plane.n_levels, dark=dark))
+
+
+def _radial(view: CellWindow, plane: PlaneValues) -> Values:
+    return dict(measure_radial(view.rings, plane.counts))
+
+
+def _granularity(view: CellWindow, plane: PlaneValues) -> Values:
+    return dict(measure_granularity(view.patches, plane.counts))
+
+
+def _lbp(view: CellWindow, plane: PlaneValues) -> Values:
+    return dict(measure_lbp(view.patches, plane.counts))
+
+
+def _chromatin(view: CellWindow, plane: PlaneValues) -> Values:
+    return dict(measure_chromatin(view.patches, plane.counts, mpp=view.recipe.mpp))
+
+
+def _herlev20(nucleus: CellWindow, cytoplasm: CellWindow) -> Values:
+    gray = gray_name(nucleus.recipe)
+    inner, outer = nucleus.plane(gray), cytoplasm.plane(gray)
+    return dict(
+        measure_herlev20(
+            nucleus.patches, cytoplasm.patches, inner.counts, outer.counts, scale=inner.scale, mpp=nucleus.recipe.mpp
+        )
+    )
 
 
 def _gradient(view: CellWindow, plane: PlaneValues) -> Values:
@@ -187,22 +235,29 @@ COMPARTMENT_FAMILIES: dict[str, Callable[[CellWindow], Values]] = {
     "moments": _moments,
     "zernike": _zernike,
     "touching": _touching,
+    "wdbc10": _wdbc10,
+    "erythrocyte": _erythrocyte,
     "intensity": _intensity,
 }
 """Families that look at a compartment's mask, or that see to the planes themselves."""
 PLANE_FAMILIES: dict[str, Callable[[CellWindow, PlaneValues], Values]] = {
     "distribution": _distribution,
     "gradient": _gradient,
+    "radial": _radial,
     "radial_zernike": _radial_zernike,
+    "granularity": _granularity,
+    "lbp": _lbp,
     "haralick": _haralick,
     "run_length": _of_levels(measure_run_length),
     "size_zone": _of_levels(measure_size_zone),
     "dependence": _of_levels(measure_dependence),
+    "erythrocyte": _erythrocyte_rings,
+    "chromatin": _chromatin,
 }
 """Families that look at one plane in a compartment."""
 CELL_FAMILIES: dict[str, Callable[[CellWindow], Values]] = {"focus": _focus}
 """Families that look at the outlined object and its surroundings, once a cell."""
-RING_FAMILIES: dict[str, Callable[[CellWindow, CellWindow], Values]] = {}
+RING_FAMILIES: dict[str, Callable[[CellWindow, CellWindow], Values]] = {"herlev20": _herlev20}
 """Families that look at nucleus and cytoplasm of the same cells; `compartments` is made of other columns."""
 SLIDE_FAMILIES: dict[str, Callable[[Cells, Recipe, MeasureSettings], Values]] = {
     "neighborhood": _neighborhood,

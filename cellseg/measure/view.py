@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cellseg.errors import ConfigError
 from cellseg.measure.grey_levels import Levels, quantize
 from cellseg.measure.patches import Patches, cut_patches, cut_pixels
+from cellseg.measure.radial import Rings, assign_rings
 from cellseg.measure_config import MeasureSettings
 from cellseg.preprocess.colour import ColourPlane, colour_planes
 from cellseg.preprocess.normalize import SIGNAL_MAX, Plane, gray_plane, measured_stains
@@ -67,6 +68,11 @@ class CellWindow:
         if name not in self._planes:
             self._planes[name] = self._render(name)
         return self._planes[name]
+
+    @cached_property
+    def rings(self) -> Rings:
+        """Ring and wedge of every pixel of the patches."""
+        return assign_rings(self.patches, self.settings.n_rings)
 
     def quantized(self, plane: PlaneValues) -> Levels:
         """(m,): the gray levels 1 to `texture_levels` of the plane in the cells, 0 outside of them."""

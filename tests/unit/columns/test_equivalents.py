@@ -15,7 +15,8 @@ def named(ours: str) -> list[str]:
     first, *more = re.sub(r"\s", "", ours).split(",")
     names = [first, *(part if not part.startswith("_") else first.rsplit("_", 1)[0] + part for part in more)]
     # one compartment, or one value of a placeholder, stands for all
-    names = [re.sub(rf"^(?:{'|'.join(COMPARTMENTS)})_(?!cytoplasm|cell)", "{compartment}_", name) for name in names]
+    names = [re.sub(rf"^(?:{'|'.join(COMPARTMENTS)})_(?!cytoplasm|cell|id)", "{compartment}_", name) for name in names]
+    names = [re.sub(r"(radial_(?:fraction|mean_fraction|cv))_\d$", r"\1_{ring}", name) for name in names]
     return [re.sub(r"nearest_\{k\}_um", "nearest_2_um", name) for name in names]
 
 
