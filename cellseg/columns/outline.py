@@ -9,8 +9,8 @@ _SMOOTH = "of the outline: polygon through the middles of the edges of the pixel
 _SCALE_SPACE = "Mokhtarian & Mackworth 1986, IEEE TPAMI 8:34"
 _YOUNG = "Young, Walker, Bowie 1974, Inf Control 25:357"
 _HULL = "Melkman 1987, Inf Process Lett 25:11"
-_DEEP = "concavities are stretches of the outline below one edge of its convex hull, deeper than 1.25 px"
-_KAPPA = "k = 1 / radius of the circle through three neighbouring corners, positive where convex, weighted by length, on the outline smoothed by a Gaussian along its length whose variance (px^2) is half the radius (px) of the circle of the same length"
+_DEEP = "concavities are stretches of the outline below one edge of its convex hull, from one place less than 0.25 px below to the next, deeper than 1.25 px"
+_KAPPA = "k = 1 / radius of the circle through three neighbouring corners, positive where convex, weighted by length, on the outline smoothed by a Gaussian along its length whose variance (px^2) is half the radius (px) of the disc of the same area"
 
 
 def _c(
@@ -25,7 +25,7 @@ def _roughness(name: str, part: int) -> Column:
     return _c(
         f"roughness_{name}", "1",
         f"roughness within 1/{part} of the outline, relative to the mean radius (NaN, too, where that is fewer than 5 corners)",
-        "mean distance, across the outline, of its corners from the local parabola (least squares over the window) / radius_mean",
+        "mean distance, across the outline, of its corners from the local parabola (least squares over the window, 129 corners of it at most) / radius_mean",
         "Savitzky & Golay 1964, Anal Chem 36:1627", 0, 1,
     )  # fmt: skip
 

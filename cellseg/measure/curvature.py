@@ -21,8 +21,8 @@ _NO_AREA_PX3 = 1e-12
 def measure_curvature(contours: Contours, *, mpp: float) -> dict[str, Floats]:
     """Curvature of each outline and what follows from it, for outlines of any form.
 
-    Outlines are smoothed by a Gaussian along their length whose variance (px^2) is half the radius (px) of the circle
-    of the same length: the pixels' stairs grow as the root of the radius. The curvature at a corner is that of the
+    Outlines are smoothed by a Gaussian along their length whose variance (px^2) is half the radius (px) of the disc
+    of the same area: the pixels' stairs grow as the root of the radius. The curvature at a corner is that of the
     circle through it and both of its neighbours, positive where the outline is convex; means are weighted by length.
     Of discs it is right to about 15 % (sd); notches narrower than the Gaussian (2.5 px at 12 px of radius) are blunted.
 
@@ -40,7 +40,7 @@ def measure_curvature(contours: Contours, *, mpp: float) -> dict[str, Floats]:
         `bending_energy`: the mean of the squared curvature (Young, Walker, Bowie 1974, Inf Control 25:357) over that of
         the circle of the same length, hence 1 for a circle and more for all else.
     """
-    radii = contours.lengths_px / (2 * np.pi)
+    radii = np.sqrt(contours.areas_px2 / np.pi)
     smooth = smooth_contours(contours, _VARIANCE_OF_RADIUS * radii)
     table = _curvatures(smooth.points, smooth.starts)
     return {

@@ -20,6 +20,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MIN_DEPTH_PX = 1.25
 """px below the hull's edge from which on a concavity counts; stairs of convex forms and steps of 1 px are less deep."""
+_TOUCHING_PX = 0.25
+"""px; where the outline comes back to its hull this near a concavity ends: a flat side may have several."""
+_MOST_ASIDE = 64
+"""Corners to either side that a parabola is laid through: the time grows no faster than the outline."""
 ROUGHNESS_PARTS = {"fine": 16, "medium": 8, "coarse": 4}
 """Window of the smoothed self, as a part of the outline's corners."""
 
@@ -108,19 +112,25 @@ def _hull(points: Floats, deque: Ints) -> tuple[int, int]:
 
 
 @njit(nogil=True, cache=True)
-def _pocket(points: Floats, a: int, b: int, edge: float) -> tuple[float, float]:
-    """Depth below the hull's edge from corner a on to corner b, and area between the edge and the outline."""
+def _dips(points: Floats, a: int, b: int, edge: float) -> tuple[int, float, float, float]:
+    """Concavities between two corners of the hull: number, greatest depth, sum of depths, greatest area."""
     n = len(points)
-    deepest, twice = 0.0, 0.0
-    before = a
-    i = a + 1 if a + 1 < n else 0
+    along_y, along_x = (points[b, 0] - points[a, 0]) / edge, (points[b, 1] - points[a, 1]) / edge
+    count, greatest, total, largest = 0, 0.0, 0.0, 0.0
+    dip, area, depth, way = 0.0, 0.0, 0.0, 0.0
+    i = a
     while i != b:
-        deepest = max(deepest, _side(points, a, b, i))
-        twice += _side(points, a, i, before)
-        before = i
         i = i + 1 if i + 1 < n else 0
-    twice += _side(points, a, b, before)
-    return deepest / edge, twice / 2
+        y, x = points[i, 0] - points[a, 0], points[i, 1] - points[a, 1]
+        before, last = depth, way
+        depth, way = along_x * y - along_y * x, along_x * x + along_y * y
+        dip, area = max(dip, depth), area + (before + depth) * (way - last) / 2
+        if depth < _TOUCHING_PX or i == b:
+            if dip > MIN_DEPTH_PX:
+                count, total = count + 1, total + dip
+                greatest, largest = max(greatest, dip), max(largest, area)
+            dip, area = 0.0, 0.0
+    return count, greatest, total, largest
 
 
 @njit(nogil=True, cache=True)
@@ -140,12 +150,11 @@ def _hulls(points: Floats, starts: Ints, room: int) -> Floats:
             table[1, cell] += _side(outline, deque[low], a, b) / 2
             if edge == 0 or b == a + 1:
                 continue
-            depth, area = _pocket(outline, a, b, edge)
-            if depth > MIN_DEPTH_PX:
-                table[2, cell] += 1
-                table[3, cell] = max(table[3, cell], depth)
-                depths += depth
-                table[5, cell] = max(table[5, cell], area)
+            count, greatest, total, largest = _dips(outline, a, b, edge)
+            table[2, cell] += count
+            table[3, cell] = max(table[3, cell], greatest)
+            depths += total
+            table[5, cell] = max(table[5, cell], largest)
         if table[2, cell] > 0:
             table[4, cell] = depths / table[2, cell]
     return table
@@ -239,15 +248,21 @@ def _roughness(points: Floats, starts: Ints, parts: Ints, room: int) -> Floats:
 
 @njit(nogil=True, cache=True)
 def _depart(line: Floats, half: int, out: Floats) -> None:
-    """Values less the middles of the parabolas of least squares through 2 half + 1 of them (Savitzky & Golay 1964)."""
+    """Values less the middles of the parabolas of least squares through those up to `half` places to either side.
+
+    Weights as in Savitzky & Golay 1964. Of wide windows every second, third, ... value is taken, always at even steps.
+    """
     n = len(out)
-    scale = float((2 * half - 1) * (2 * half + 1) * (2 * half + 3))
-    top = 3.0 * (3 * half * half + 3 * half - 1)
+    step = (half + _MOST_ASIDE - 1) // _MOST_ASIDE
+    m = half // step
+    scale = float((2 * m - 1) * (2 * m + 1) * (2 * m + 3))
+    top = 3.0 * (3 * m * m + 3 * m - 1)
     weight = 1 - top / scale
     for i in range(n):
         out[i] = weight * line[i + half]
-    for j in range(1, half + 1):
+    for j in range(1, m + 1):
         weight = (top - 15.0 * j * j) / scale
-        before, after = line[half - j : half - j + n], line[half + j : half + j + n]
+        low, high = half - j * step, half + j * step
+        before, after = line[low : low + n], line[high : high + n]
         for i in range(n):
             out[i] -= weight * (before[i] + after[i])

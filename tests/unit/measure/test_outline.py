@@ -117,6 +117,19 @@ def test_a_step_of_one_pixel_is_no_concavity():
     assert 1.25 < deep["concavity_depth_max_um"] < 2.1
 
 
+@pytest.mark.parametrize("turn", range(4))
+def test_a_flat_side_may_have_several_concavities(turn):
+    block = square(40)
+    block[:4, 5:10] = block[:6, 16:20] = block[:3, 30:34] = 0
+
+    got = outline_of(np.rot90(block, turn))
+
+    assert got["concavity_count"] == 3
+    assert got["concavity_depth_max_um"] == pytest.approx(6, abs=0.5)
+    assert got["concavity_depth_mean_um"] == pytest.approx((4 + 6 + 3) / 3, abs=0.5)
+    assert got["concavity_largest_share"] == pytest.approx(24 / 1600, rel=0.1)
+
+
 def test_holes_and_smaller_pieces_do_not_count():
     apart = np.pad(disc(15), ((0, 0), (0, 9)))
     apart[3:7, -4:] = 1
@@ -193,4 +206,14 @@ def test_a_cell_of_a_thousand_pixels_width():
     got = outline_of(star(400, 0.2, 5), mpp=0.25)
 
     assert got["concavity_count"] == 5 and got["n_curvature_sign_changes"] == 10
+    assert all(np.isfinite(value) for value in got.values())
+
+
+def test_time_grows_no_faster_than_the_outline():
+    comb = np.ones((400, 1000), int)
+    comb[:-3, 3::6] = comb[:-3, 4::6] = comb[:-3, 5::6] = 0  # 133,000 corners
+
+    got = outline_of(comb)
+
+    assert got["concavity_count"] == 166
     assert all(np.isfinite(value) for value in got.values())
