@@ -18,7 +18,7 @@ _ROWS: tuple[tuple[str, str, str, str, float | None, float | None], ...] = (
     ("wdbc10_compactness", "1", f"0 for a circle; of the paper's perimeter^2 / area - 1 the form that the table follows; {_NAN}", "perimeter^2 / (4 pi area) - 1", None, None),
     ("wdbc10_concavity", "1", f"how deep the outline lies inside of the chords between its points' neighbours; 0 where it is nowhere hollow; {_NAN}", f"24 mean(d / c) over concave points; c = |p(s + h) - p(s - h)|, d = depth of p(s) inside of that chord; {_STEP}", 0, None),
     ("wdbc10_concave_points", "1", f"share of the outline's points that are concave; {_NAN}", f"share of points with d > 0.01 c; {_STEP}", 0, 1),
-    ("wdbc10_symmetry", "1", f"how unlike the perpendiculars to the longest chord through the centroid are on its two sides: 0 is symmetric; of equally long chords the most symmetric; {_NAN}", "sum |left - right| / sum((left + right) / 2) over 32 perpendiculars; longest of 64 chords", 0, None),
+    ("wdbc10_symmetry", "1", f"how unlike the perpendiculars to the longest chord through the centroid are on its two sides: 0 is symmetric; of equally long chords the most symmetric; {_NAN}", "sum |left - right| / sum((left + right) / 2) over 32 perpendiculars; longest of 256 chords", 0, None),
     ("wdbc10_fractal_dimension", "1", f"how fast the outline grows shorter with a longer ruler (coastline approximation), less 1: more is less regular; {_NAN}", "-slope of log length over log ruler, rulers perimeter / 32, / 16, / 8, / 4; length = perimeter * mean chord / ruler", None, None),
 )  # fmt: skip
 

@@ -34,7 +34,7 @@ CONCAVE_FROM = 0.01
 """Parts of a chord that the outline lies inside of it from which on a point counts as concave."""
 RULER_POINTS = (32, 16, 8, 4)
 """Rulers of the coastline: the outline's length over so many."""
-N_CHORDS = 64
+N_CHORDS = 256
 """Directions in which the longest chord through the centroid is looked for, half a step off the axes."""
 N_PERPENDICULARS = 32
 """Perpendiculars to the longest chord."""
@@ -187,7 +187,7 @@ def _along(points: Floats, starts: Ints, room: int) -> tuple[Floats, Floats, Flo
             continue
         table[0, cell], table[1, cell] = _radii(outline, side[:n], weight[:n], length, ahead, behind)
         table[2, cell], table[3, cell] = _hollows(outline, weight[:n], ahead, behind)
-        table[4, cell] = _coastline(outline, side[:n], weight[:n], length, ahead)
+        table[4, cell] = _coastline(outline, side[:n], weight[:n], length, ahead, behind)
     return table[0], table[1], table[2], table[3], table[4]
 
 
@@ -233,23 +233,26 @@ def _hollows(outline: Floats, weight: Floats, ahead: Floats, behind: Floats) -> 
 
 
 @njit(nogil=True, cache=True)
-def _coastline(outline: Floats, side: Floats, weight: Floats, length: float, ahead: Floats) -> float:
+def _coastline(outline: Floats, side: Floats, weight: Floats, length: float, ahead: Floats, behind: Floats) -> float:
     """Downward slope of the logarithm of the length over that of the ruler."""
     n = len(outline)
     n_rulers = len(RULER_POINTS)
-    mean_x, mean_y, top, bottom = 0.0, 0.0, 0.0, 0.0
+    mean_x, top, bottom = 0.0, 0.0, 0.0
     for k in range(n_rulers):
         mean_x -= np.log(RULER_POINTS[k]) / n_rulers
     for k in range(n_rulers):
         step = length / RULER_POINTS[k]
         _walk(outline, side, step, ahead[:n])
+        _walk(outline, side, length - step, behind[:n])
         chord = 0.0
         for i in range(n):
-            chord += weight[i] * np.sqrt((ahead[i, 0] - outline[i, 0]) ** 2 + (ahead[i, 1] - outline[i, 1]) ** 2)
+            y, x = outline[i, 0], outline[i, 1]
+            to = np.sqrt((ahead[i, 0] - y) ** 2 + (ahead[i, 1] - x) ** 2)
+            fro = np.sqrt((behind[i, 0] - y) ** 2 + (behind[i, 1] - x) ** 2)
+            chord += weight[i] * (to + fro) / 2
         if chord == 0:
             return 0.0
         x, y = -np.log(RULER_POINTS[k]) - mean_x, np.log(chord / step)
-        mean_y += y / n_rulers
         top += x * y
         bottom += x * x
     return -top / bottom
