@@ -24,7 +24,7 @@ def measure_curvature(contours: Contours, *, mpp: float) -> dict[str, Floats]:
     Outlines are smoothed by a Gaussian along their length whose variance (px^2) is half the radius (px) of the disc
     of the same area: the pixels' stairs grow as the root of the radius. The curvature at a corner is that of the
     circle through it and both of its neighbours, positive where the outline is convex; means are weighted by length.
-    Of discs it is right to about 15 % (sd); notches narrower than the Gaussian (2.5 px at 12 px of radius) are blunted.
+    Of discs it is right to 10 or 20 % (sd); notches narrower than the Gaussian (2.5 px at 12 px of radius) are blunted.
 
     Parameters
     ----------

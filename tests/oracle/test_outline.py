@@ -85,8 +85,7 @@ def test_hull_and_concavities(mask):
         edge = (p[b] - p[a]) / np.hypot(*(p[b] - p[a]))
         off = abs((between - p[a]) @ [edge[1], -edge[0]])
         # parted where the outline is back at the edge
-        for part in np.split(off, np.flatnonzero(off < 0.25)):
-            depths.append(part.max(initial=0))
+        depths.extend(part.max(initial=0) for part in np.split(off, np.flatnonzero(off < 0.25)))
     deep = [depth for depth in depths if depth > 1.25]
     got = {name: values[0] for name, values in measure_outline(patches_of(mask), mpp=1.0).items()}
     area = abs(np.sum(p[:, 0] * np.roll(p[:, 1], -1) - p[:, 1] * np.roll(p[:, 0], -1))) / 2

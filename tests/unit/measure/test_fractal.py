@@ -36,7 +36,7 @@ def test_smooth_outlines_have_dimension_one(mask):
 
 
 def test_snowflake():
-    box, ruler = fractals_of(snowflake(500, 5))
+    box, ruler = fractals_of(snowflake(300, 4))
 
     assert box == pytest.approx(np.log(4) / np.log(3), abs=0.08)
     assert ruler == pytest.approx(np.log(4) / np.log(3), abs=0.08)
