@@ -15,7 +15,7 @@ _ROWS: tuple[tuple[str, str, str, str, str, float | None, float | None], ...] = 
     ("heterochromatin_share", "1", f"share of the nucleus that is dense; {_NAN}", f"dense pixels / pixels; {_DENSE}", _OTSU, 0, 1),
     ("clump_contrast", "1", f"how much denser the dense part is than the rest; low where there are no clumps to speak of; {_NAN}", "(mean of dense - mean of other pixels) / mean", _OTSU, 0, None),
     ("largest_clump_um2", "um2", f"area of the largest group of dense pixels; {_NAN}", "pixels * mpp^2", _OTSU, 0, None),
-    ("margination", "1", f"dense chromatin near the envelope: 1 where it is spread evenly, more where it lies at the edge; {_NAN}", "share of dense pixels that lie near the envelope / share of all pixels that do; near: distance to the edge at most a quarter of the greatest", "", 0, None),
+    ("margination", "1", f"dense chromatin near the envelope: 1 where it is spread evenly, more where it lies at the edge; {_NAN}", "share of dense pixels that lie near the envelope / share of all pixels that do; near: pixels of the outline, and those whose distance to the edge is at most a quarter of the greatest", "", 0, None),
     ("boundary_share", "1", f"share of the outline's pixels that are dense; {_NAN}", "dense / all pixels with a 4-neighbour outside of the nucleus", "", 0, 1),
     ("edge_correlation", "1", "correlation of value and distance to the edge: below 0 where it is denser near the edge; NaN where either is the same everywhere", "Pearson's r over the pixels", "", -1, 1),
     ("dark_nucleolus_count", "", "dense compact spots", _DARK, "", 0, None),

@@ -15,7 +15,7 @@ Mask = NDArray[np.uint8]
 MIN_CLUMP_UM2 = 0.25
 """um2; smaller groups of dense pixels are not counted as clumps."""
 OUTER_PART = 0.25
-"""Of the greatest depth; pixels less deep than that are near the envelope."""
+"""Of the greatest depth; pixels no deeper than that, and those of the outline, are near the envelope."""
 NUCLEOLUS_UM2 = (0.8, 12.0)
 """um2; areas that a nucleolus may have."""
 NUCLEOLUS_CONTRAST = 0.3
@@ -183,8 +183,8 @@ def _clumps(
         deepest = 0
         for i in range(size):
             deepest = max(deepest, depths[i])
-        # depth below a part of the greatest, both from the pixel's centre to the edge, in squares of whole numbers
-        outer = (0.5 + OUTER_PART * (np.sqrt(np.float64(deepest)) - 0.5)) ** 2
+        # depths from the pixel's centre to the edge; the outline's pixels are near it in the smallest nucleus too
+        outer = max((0.5 + OUTER_PART * (np.sqrt(np.float64(deepest)) - 0.5)) ** 2, 1.0)
         dense, near, dense_near, rim, dense_rim = 0, 0, 0, 0, 0
         for i in range(size):
             if inside[i] == 0:

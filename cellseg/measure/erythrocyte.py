@@ -90,7 +90,8 @@ def measure_erythrocyte_rings(
     dict of str to (n,) ndarray of float64
         `erythrocyte_pallor_area_share`, `erythrocyte_pallor_depth`, `erythrocyte_pallor_offset`,
         `erythrocyte_target_index` and `erythrocyte_ring_1` (centre) to `erythrocyte_ring_8` (edge). NaN where the rim
-        has no density; a ring also where it has no pixel; the offset also without pale pixels.
+        has no density or the cell is too narrow for one (less than 3 px); a ring also where it has no pixel; the offset
+        also without pale pixels.
     """
     levels = np.arange(n_levels)
     density = np.log10(n_levels / (levels + 1.0)) if dark else levels.astype(np.float64)
@@ -308,13 +309,13 @@ def _rings(
                 if ring_of[depths[i]] < rim and density[counts[i]] < limit:
                     n_pale, pale_y, pale_x = n_pale + 1, pale_y + y, pale_x + x
         table[cell, 0] = n_pale / n
-        palest, ring_of_palest = 1.0, rim
+        palest = 1.0
         for ring in range(rim):
             if profile[ring] < palest:
-                palest, ring_of_palest = profile[ring], ring
+                palest = profile[ring]
         table[cell, 1] = 1 - palest
         if n_pale:
             off_y, off_x = pale_y / n_pale - sum_y / n, pale_x / n_pale - sum_x / n
             table[cell, 2] = np.sqrt((off_y * off_y + off_x * off_x) * np.pi / n)
-        table[cell, 3] = max(profile[0] - palest, 0.0) if ring_of_palest > 0 else 0.0
+        table[cell, 3] = min(profile[0], 1.0) - palest
     return table
