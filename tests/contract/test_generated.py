@@ -10,7 +10,7 @@ import yaml
 from contract.source import REPOSITORY
 
 from cellseg.cohort_columns import LEDGER_COLUMNS, SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS
-from cellseg.columns import COLUMNS
+from cellseg.columns import COLUMNS, written_name
 from cellseg.config import Config
 from cellseg.io.settings import config_yaml
 from cellseg.stages.describe import columns_markdown, config_schema, samples_schema
@@ -58,5 +58,5 @@ def test_tables_md_is_columns_py() -> None:
     text = (REPOSITORY / "docs" / "tables.md").read_text(encoding="utf-8")
     assert text == columns_markdown(), CURE
     columns = (*COLUMNS, *SUMMARY_COLUMNS, *TISSUE_SUMMARY_COLUMNS, *LEDGER_COLUMNS)
-    missing = [column.name for column in columns if f"`{column.name}`" not in text]
+    missing = [column.name for column in columns if f"`{written_name(column)}`" not in text]
     assert not missing
