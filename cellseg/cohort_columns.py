@@ -1,8 +1,8 @@
-"""The one truth about the tables of a cohort: `summary.csv`, `summary_tissue.csv` and `slides.tsv`. Floor 1."""
+"""The one truth about a cohort's tables: summaries by sample and tissue, of wdbc10, and the ledger. Floor 1."""
 
 from __future__ import annotations
 
-from cellseg.columns import Column, DType, find_measured
+from cellseg.columns import Column, DType, find_measured, wdbc
 
 SUMMARY_FEATURES: tuple[str, ...] = (
     "area_um2", "circularity", "solidity", "eccentricity", "od_hematoxylin_mean", "nearest_neighbor_um",
@@ -68,6 +68,25 @@ TISSUE_SUMMARY_COLUMNS: tuple[Column, ...] = (
     _c("share_abnormal_high", "float64", "1", "upper end of its 95 % interval", _INTERVAL, _WILSON, 0, 1),
 )  # fmt: skip
 """`summary_tissue.csv`: one row a sample that did not fail and class of its tissue map, in the map's order."""
+
+_WDBC = {
+    "mean": "mean over the cells that are not excluded",
+    "standard_error": "sample standard deviation over the root of the number of cells",
+    "worst": "mean of the three greatest values",
+}
+WDBC_COLUMNS: tuple[Column, ...] = (
+    _c("sample", "string", "", "the sample's name in the sample sheet"),
+    _c("patient", "string", "", "the patient in the sample sheet, or empty"),
+    _c("group", "string", "", "reference (healthy controls) or test"),
+    _c("n_cells", "int64", "", "cells that are not excluded", "", "", 0),
+    *(
+        _c(f"{column.name}_{summary}", "float64", column.unit, f"{words} of: {column.meaning.split(';')[0]}; NaN without cells (standard error: fewer than two, worst: fewer than three)", words, column.source)
+        for summary, words in _WDBC.items()
+        for column in wdbc.COLUMNS
+    ),
+)  # fmt: skip
+"""`summary_wdbc10.csv`: the thirty figures of the Wisconsin breast cancer table, one row a sample; a header only where
+the family `wdbc10` was not measured."""
 
 LEDGER_COLUMNS: tuple[Column, ...] = (
     _c("sample", "string", "", "the sample's name in the sample sheet"),

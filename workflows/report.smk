@@ -146,6 +146,7 @@ rule summary:
         slides=in_results("slides.tsv"),
         summary=in_results("summary.csv"),
         tissues=in_results("summary_tissue.csv"),
+        wdbc10=in_results("summary_wdbc10.csv"),
     log:
         in_results("logs/summary.log"),
     benchmark:

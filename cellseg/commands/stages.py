@@ -319,7 +319,7 @@ def summary(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder of results.")],
     samples: Annotated[Path, typer.Option("--samples", help="The sample sheet.")] = Path("samples.tsv"),
 ) -> None:
-    """Write the cohort's tables: summary.csv, summary_tissue.csv and slides.tsv (what became of each sample)."""
+    """Write the cohort's tables: summaries by sample, by tissue and of wdbc10, and slides.tsv (what became of each)."""
     from cellseg.stages.summary import summarize_cohort
 
     summarize_cohort(results, samples)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from cellseg.cohort_columns import LEDGER_COLUMNS, SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS
+from cellseg.cohort_columns import LEDGER_COLUMNS, SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS, WDBC_COLUMNS
 from cellseg.columns import COLUMNS, Column, written_name
 from cellseg.columns.equivalents import TOOLS
 from cellseg.columns.families import ABOUT
@@ -80,8 +80,12 @@ def columns_markdown() -> str:
         "## summary_tissue.csv\n\nOne row a sample and class of its map, and one for the cells that lie in none, "
         f"if there are any; a header only without tissue maps.\n\n{_markdown_table(TISSUE_SUMMARY_COLUMNS)}"
     )
+    wdbc = (
+        "## summary_wdbc10.csv\n\nOne row a sample; a header only where the family `wdbc10` is not measured.\n\n"
+        f"{_markdown_table(WDBC_COLUMNS)}"
+    )
     ledger = f"## slides.tsv\n\nOne row a sample, whatever became of it.\n\n{_markdown_table(LEDGER_COLUMNS)}"
-    return "\n".join([_CELLS, *families, summary, tissue, ledger])
+    return "\n".join([_CELLS, *families, summary, tissue, wdbc, ledger])
 
 
 def _rows(family: str) -> list[Column]:

@@ -1,4 +1,4 @@
-"""The cohort's tables: every sample's results in, summary.csv, summary_tissue.csv and slides.tsv out. Floor 6."""
+"""The cohort's tables: every sample's results in, summaries and slides.tsv out. Floor 6."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from scipy.stats import binomtest
 
 from cellseg.classify.finding import float_column
 from cellseg.classify.tissues import TISSUE
-from cellseg.cohort_columns import SUMMARY_COLUMNS, SUMMARY_FEATURES, TISSUE_SUMMARY_COLUMNS
+from cellseg.cohort_columns import SUMMARY_COLUMNS, SUMMARY_FEATURES, TISSUE_SUMMARY_COLUMNS, WDBC_COLUMNS
 from cellseg.columns import Column, full_name, mapped_tissues
 from cellseg.io.samples import Sample, read_samples
 from cellseg.io.table import ARROW_TYPES, TableWriter, read_batches, read_schema
+from cellseg.measure.wdbc import FEATURES, summarize_wdbc10
 from cellseg.stages.ledger import LedgerRow, judge_sample, write_ledger
 from cellseg.stages.outcome import read_failure
 from cellseg.stages.results import TISSUE_MAP, MapFiles, sample_folder
@@ -32,7 +33,8 @@ _DECIMALS = 6
 def summarize_cohort(results: Path, sheet: Path) -> list[LedgerRow]:
     """Write the tables of a cohort into `results`.
 
-    `summary.csv` and `summary_tissue.csv` have the samples that did not fail, `slides.tsv` has every sample.
+    `summary.csv`, `summary_tissue.csv` and `summary_wdbc10.csv` have the samples that did not fail, `slides.tsv` has
+    every sample.
 
     Parameters
     ----------
@@ -59,6 +61,8 @@ def summarize_cohort(results: Path, sheet: Path) -> list[LedgerRow]:
     parts = [summarize_tissues(folder, sample) for folder, sample in zip(folders, done, strict=True)]
     _write(results / "summary.csv", SUMMARY_COLUMNS, rows)
     _write(results / "summary_tissue.csv", TISSUE_SUMMARY_COLUMNS, [row for part in parts for row in part])
+    wdbc = [summarize_cells_wdbc10(folder, sample) for folder, sample in zip(folders, done, strict=True)]
+    _write(results / "summary_wdbc10.csv", WDBC_COLUMNS, [row for row in wdbc if row is not None])
     write_ledger(results, ledger)
     return ledger
 
@@ -100,6 +104,20 @@ def summarize_tissues(folder: Path, sample: Sample) -> list[dict[str, Any]]:
     places = areas | {name: NAN for name in sorted(counts) if name not in areas}
     whose = {"sample": sample.sample, "patient": sample.patient or "", "group": sample.group}
     return [whose | _tissue_row(name, area, whole_mm2, counts[name]) for name, area in places.items()]
+
+
+def summarize_cells_wdbc10(folder: Path, sample: Sample) -> dict[str, Any] | None:
+    """One row of `summary_wdbc10.csv` from a sample's finished folder; None where the family was not measured."""
+    cells = folder / "cells.parquet"
+    present = read_schema(cells).names
+    named = {name: full_name(name, present) for name in FEATURES}
+    if not set(named.values()) <= set(present):
+        return None
+    _, kept = _read_status(cells)
+    columns = {name: _read_kept(cells, at, kept) for name, at in named.items()}
+    figures = {name: round(value, _DECIMALS) for name, value in summarize_wdbc10(columns).items()}
+    whose = {"sample": sample.sample, "patient": sample.patient or "", "group": sample.group}
+    return whose | {"n_cells": int(kept.sum())} | figures
 
 
 def _tissue_row(tissue: str, area_mm2: float, whole_mm2: float, counts: Counter[str]) -> dict[str, Any]:
@@ -173,10 +191,15 @@ def _medians(cells: Path, kept: NDArray[np.bool_]) -> dict[str, float]:
 
 
 def _median(cells: Path, name: str, kept: NDArray[np.bool_]) -> float:
-    parts = [float_column(batch, name) for batch in read_batches(cells, [name])]
-    values = np.concatenate([*parts, np.empty(0)])[kept]
+    values = _read_kept(cells, name, kept)
     values = values[np.isfinite(values)]
     return round(float(np.median(values)), _DECIMALS) if values.size else NAN
+
+
+def _read_kept(cells: Path, name: str, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """A column over the cells that are not excluded."""
+    parts = [float_column(batch, name) for batch in read_batches(cells, [name])]
+    return np.concatenate([*parts, np.empty(0)])[kept]
 
 
 def _write(path: Path, columns: tuple[Column, ...], rows: Sequence[dict[str, Any]]) -> None:

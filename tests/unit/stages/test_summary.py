@@ -6,13 +6,15 @@ import csv
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from cell_tables import mapped, measured, recipe, write_measured
 
-from cellseg.cohort_columns import LEDGER_COLUMNS, SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS
+from cellseg.cohort_columns import LEDGER_COLUMNS, SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS, WDBC_COLUMNS
 from cellseg.config import ClassifySettings, Rule
 from cellseg.errors import TableError
 from cellseg.io.atomic import write_json
+from cellseg.measure.wdbc import FEATURES
 from cellseg.stages.classify import classify_cells
 from cellseg.stages.ledger import check_results, read_ledger
 from cellseg.stages.outcome import Failure, read_failure, write_failure
@@ -134,6 +136,33 @@ def test_a_header_only_without_maps_and_with_one_of_an_earlier_run(tmp_path, res
     assert (results / "summary_tissue.csv").read_text() == header + "\n"
 
 
+def with_wdbc10(table, **values):
+    """The same cells with the ten features of the Wisconsin table: a ramp each, `values` in place of some."""
+    for at, name in enumerate(FEATURES):
+        column = values.get(name, np.linspace(at, at + 1, table.num_rows))
+        table = table.append_column(f"nucleus_{name}", pa.array(column, pa.float64()))
+    return table
+
+
+def test_the_thirty_figures_of_wdbc10_by_hand(tmp_path, results):
+    border = np.array([False] * 5 + [True])
+    areas = np.array([1.0, 2, 3, 4, np.nan, 900])
+    table = with_wdbc10(measured(6, touches_border=border), wdbc10_area_um2=areas)
+    finish(results, "a", table)
+    finish(results, "b", measured(3, sample="b"))  # measured without them: no row
+
+    summarize_cohort(results, sheet_of(tmp_path, "a", "b"))
+    rows = read_csv(results / "summary_wdbc10.csv")
+
+    assert [row["sample"] for row in rows] == ["a"]
+    assert list(rows[0]) == [column.name for column in WDBC_COLUMNS] and len(rows[0]) == 34
+    assert rows[0]["n_cells"] == "5"  # the one that the border cuts does not count
+    assert float(rows[0]["wdbc10_area_um2_mean"]) == 2.5
+    assert float(rows[0]["wdbc10_area_um2_worst"]) == 3.0
+    expected = np.std([1, 2, 3, 4], ddof=1) / 2
+    assert float(rows[0]["wdbc10_area_um2_standard_error"]) == pytest.approx(expected, abs=1e-6)
+
+
 def test_failed_samples_have_no_tissues(tmp_path, results):
     finish(results, "good", mapped(measured(3), ["gland"] * 3))
     finish(results, "bad", mapped(measured(3), ["gland"] * 3))
@@ -238,6 +267,6 @@ def test_a_missing_or_foreign_ledger_is_an_error(results, text):
 
 
 def test_cohort_columns_are_documented_once():
-    for columns in (SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS, LEDGER_COLUMNS):
+    for columns in (SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS, WDBC_COLUMNS, LEDGER_COLUMNS):
         assert len({column.name for column in columns}) == len(columns)
         assert all(column.meaning for column in columns)
