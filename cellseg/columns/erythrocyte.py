@@ -6,7 +6,7 @@ from cellseg.columns.column import Column
 
 _PAPER = "Delgado-Font et al. 2020, Med Biol Eng Comput 58:1265"
 _NAN = "NaN where the outline has fewer than 12 corners or is narrower than 1.5 px in the mean"
-_SPICULE = "a spicule is a peak of the distance from the outline's centroid that rises 5 % of the mean radius (and 0.5 px) or more above the valleys beside it and takes at most 20 % of the outline at half its height"
+_SPICULE = "a spicule is a peak of the distance from the outline's centroid that rises 5 % of the mean radius (and 1 px) or more above the valleys beside it and takes at most 20 % of the outline at half its height"
 _DENSITY = "density is the value of a stain, and log10(levels / (value + 1)) of gray and of transmitted light"
 _RIM = "the rim is the densest of rings 5 to 8"
 _NO_RIM = "NaN where the rim has no density, and in cells too narrow for a rim (less than 3 px)"

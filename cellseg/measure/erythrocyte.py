@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MIN_SPICULE_HEIGHT = 0.05
 """Of the mean radius; how far a spicule rises above the higher one of the valleys beside it."""
-MIN_SPICULE_HEIGHT_PX = 0.5
+MIN_SPICULE_HEIGHT_PX = 1.0
 """px; the pixels' stairs rise less."""
 MAX_SPICULE_WIDTH = 0.2
 """Of the outline's length; a spicule is narrower than that at half its height. The ends of an ellipse have 0.25."""

@@ -61,6 +61,7 @@ def test_chromatin_at_the_envelope_is_marginated():
     share = ((depth - 0.5 <= 0.25 * (depth.max() - 0.5)) & (labels > 0)).sum() / labels.sum()
     assert rim["margination"][0] == pytest.approx(1 / share)
     assert rim["boundary_share"][0] == 1
+    assert measure(labels, np.where((depth > 1) & (depth < 3), 2000, 1000))["boundary_share"][0] == 0
     assert rim["edge_correlation"][0] < -0.5
     assert middle["margination"][0] == middle["boundary_share"][0] == 0
     assert middle["edge_correlation"][0] > 0.5
@@ -127,10 +128,10 @@ def test_what_is_no_nucleolus(places, radius, value):
 def test_bars_and_crosses_are_no_nucleoli():
     labels = disc(24)
     bar, cross = np.full(labels.shape, 1000), np.full(labels.shape, 1000)
-    bar[26:29, 18:36] = 3000
-    cross[27, 21:34] = cross[21:34, 27] = 5000
+    bar[27, 22:33] = 6000  # 3 x 13 px after the mean: 9.75 um2
+    cross[27, 20:35] = cross[20:35, 27] = 6000  # 93 px of 17 x 17: 8.4 um2
     assert measure(labels, bar)["dark_nucleolus_count"][0] == 0
-    assert measure(labels, cross, mpp=0.4)["dark_nucleolus_count"][0] == 0
+    assert measure(labels, cross, mpp=0.3)["dark_nucleolus_count"][0] == 0
 
 
 def test_flat_nuclei_have_no_clumps_to_measure():

@@ -67,6 +67,13 @@ def test_smooth_cells_have_no_spicules():
         assert np.isnan(found["spicule_spacing_cv"][0])
 
 
+def test_the_stairs_of_small_discs_are_no_spicules():
+    for radius in np.arange(2.0, 20.0, 0.25):
+        for shift in (0.0, 0.3, 0.5):
+            found = shape(disc(radius, (25 + shift, 25 - shift), pad=25))
+            assert not found["spicule_count"][0] > 0, (radius, shift)
+
+
 def test_a_teardrop_has_one_spicule():
     y, x = np.mgrid[-40:41, -60:81]
     labels = (y**2 + x**2 <= 20**2) | ((x > 0) & (x < 55) & (np.abs(y) < 12 * (1 - x / 60)))
@@ -106,6 +113,14 @@ def test_a_painted_pallor_has_its_share_and_depth():
         assert found["target_index"][0] == 0
         assert found["ring_1"][0] == pytest.approx(pale / 2000)
         assert found["ring_8"][0] == 1
+
+
+def test_a_pale_edge_is_no_pallor():
+    labels = disc(32)
+    far = distance(labels)
+    found = rings(labels, np.where((far <= 10) | (far > 28), 500, 2000))
+    assert found["pallor_area_share"][0] == pytest.approx((far <= 10).sum() / labels.sum(), abs=1e-12)
+    assert found["pallor_depth"][0] == pytest.approx(0.75)
 
 
 def test_a_cell_of_one_colour_has_no_pallor():

@@ -112,6 +112,25 @@ def test_extrema_of_noise_by_brute_force():
         assert found["cytoplasm_minima"][0] == brute(-image, ring)
 
 
+def test_the_brightest_of_16_bits_count_too():
+    nucleus, ring = cell(12, 5)
+    image = np.full(nucleus.shape, 65535)
+    image[nucleus.shape[0] // 2, nucleus.shape[1] // 2] = 65534
+    assert measure(nucleus, ring, image)["nucleus_minima"][0] == 1
+    image = np.where(image == 65534, 1, 0)
+    assert measure(nucleus, ring, image)["nucleus_maxima"][0] == 1
+
+
+def test_the_perimeter_of_the_cytoplasm_is_that_of_the_cell():
+    left, right, whole, other = np.zeros((4, 20, 40), np.uint32)
+    left[3:17, 3:15], right[3:17, 15:37], whole[3:17, 3:37], other[0, 0] = 1, 1, 1, 1
+    assert (
+        measure(left, right)["cytoplasm_perimeter_um"][0]
+        == measure(whole, other)["nucleus_perimeter_um"][0]
+        > measure(right, other)["nucleus_perimeter_um"][0]
+    )
+
+
 def test_flat_cells_have_no_extrema():
     found = measure(*cell(12, 5))
     assert all(found[f"{part}_{kind}"][0] == 0 for part in ("nucleus", "cytoplasm") for kind in ("maxima", "minima"))

@@ -7,6 +7,7 @@ import pytest
 from patching import disc, ellipse, patches_of, plane_of, star
 
 from cellseg.columns.wdbc import COLUMNS
+from cellseg.measure.contour import smooth_contours, trace_contours
 from cellseg.measure.wdbc import FEATURES, SUMMARIES, measure_wdbc10, summarize_wdbc10
 
 
@@ -151,6 +152,49 @@ def blobs(seed=3):
         edge = 1 + sum(rng.normal(0, 0.12) * np.cos(k * turn + rng.uniform(0, 6)) for k in range(1, 6))
         out.append((np.hypot(y, x) <= size * edge).astype(np.uint32))
     return out
+
+
+def brute(labels):
+    """The features from 9,600 points spread evenly along the smoothed outline, straight from the definitions."""
+    traced = trace_contours(patches_of(labels))
+    corners = smooth_contours(traced, np.ones(1)).points
+    closed = np.vstack([corners, corners[:1]])
+    place = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
+    n, length = 9600, place[-1]
+    y, x = (np.interp(np.arange(n) * length / n, place, closed[:, axis]) for axis in (0, 1))
+    y, x = y - y.mean(), x - x.mean()
+    r, h, k = np.hypot(y, x), length / 24, n // 24
+    y0, x0, y1, x1 = np.roll(y, k), np.roll(x, k), np.roll(y, -k), np.roll(x, -k)
+    chord = np.hypot(y1 - y0, x1 - x0)
+    depth = ((x1 - x0) * (y - y0) - (y1 - y0) * (x - x0)) / chord**2
+    lengths = [np.hypot(np.roll(y, -n // m) - y, np.roll(x, -n // m) - x).mean() * m for m in (32, 16, 8, 4)]
+    turn = np.sort(np.arctan2(y, x)), np.argsort(np.arctan2(y, x))
+    angles = np.linspace(0, np.pi, 4001)
+    both = [np.interp(np.angle(np.exp(1j * (angles + more))), turn[0], r[turn[1]]) for more in (0, np.pi)]
+    axis = angles[np.argmax(sum(both))]
+    along, beside = x * np.cos(axis) + y * np.sin(axis), y * np.cos(axis) - x * np.sin(axis)
+    station = np.floor((along - along.min()) / np.ptp(along) * 200).astype(int)
+    sides = np.array([(beside[station == s].max(), -beside[station == s].min()) for s in range(200)])
+    return {
+        "radius_um": r.mean(),
+        "smoothness": np.abs(r - (np.roll(r, k) + np.roll(r, -k)) / 2).mean() / h,
+        "concavity": 24 * np.where(depth > 0.01, depth, 0).mean(),
+        "concave_points": (depth > 0.01).mean(),
+        "symmetry": np.abs(sides[:, 0] - sides[:, 1]).sum() / (sides.sum() / 2),
+        "fractal_dimension": np.polyfit(-np.log([32, 16, 8, 4]), np.log(lengths), 1)[0] * -1,
+    }
+
+
+def test_lumps_by_brute_force():
+    for seed in range(4):
+        for labels in blobs(seed)[4:]:
+            found, expected = measure(labels, mpp=1), brute(labels)
+            for name, value in expected.items():
+                # corners are some 100 against 9,600 points, chords every 0.7 degrees, 32 perpendiculars against 200
+                tolerance = {"symmetry": 0.15, "concave_points": 0.1, "concavity": 0.1, "smoothness": 0.04}.get(
+                    name, 0.01
+                )
+                assert found[name][0] == pytest.approx(value, rel=tolerance, abs=0.02), (name, seed)
 
 
 @pytest.mark.parametrize("turn", [np.rot90, np.fliplr, np.flipud, lambda a: np.rot90(a, 2), np.transpose])
