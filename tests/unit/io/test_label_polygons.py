@@ -107,6 +107,15 @@ def test_neighbours_share_out_the_pixels_along_their_side(turn):
     assert strip[:, 0].tolist() == [1, 1, 2, 2, 2, 4] and strip[5].tolist() == [4, 3, 3, 3]
 
 
+def test_a_side_through_middles_of_pixels_is_one_side_from_both_sides():
+    # tenths are no binary fractions: where a side is walked the other way, its crossings must not be rounded otherwise
+    for tenths in range(1, 150):
+        top, bottom = (tenths / 10, 0.0), (15 - tenths / 10, 15.0)
+        halves = [[(0, 0), top, bottom, (0, 15)], [top, (15, 0), (15, 15), bottom]]
+        counts = scan_polygons(polygons_of([shapely.Polygon(half) for half in halves]), 15, 15)[:, 4]
+        assert counts.sum() == 15 * 15, tenths
+
+
 def test_a_strip_shows_what_the_whole_does():
     shapes = stars(80, (100, 90), seed=2)
     polygons = polygons_of(shapes)

@@ -11,10 +11,11 @@ from fields import blobs, bricks, giant
 from measuring import odd_shapes
 from patching import disc, patches_of, ring, star
 from polygon_files import drawn, shapes_of
+from scipy import ndimage
 
 from cellseg.measure.boxes import scan_cells
 from cellseg.measure.polygons import trace_outlines
-from cellseg.measure.simplify import DRAWN_ALIKE_PX
+from cellseg.measure.simplify import DRAWN_ALIKE_PX, _is_sound
 
 RNG = np.random.default_rng(0)
 FIELDS = {
@@ -127,14 +128,47 @@ def test_area_of_simplified_outlines_is_hardly_off(shape):
     assert outline.area == pytest.approx(patches.n_pixels[0], rel=0.01)
 
 
-def test_a_cell_that_would_cross_itself_stays_exact():
-    # a comb of teeth of 1 px: within 3 px all teeth are one
-    labels = np.zeros((9, 21), np.uint32)
-    labels[0], labels[:, ::2] = 1, 1
-    patches = patches_of(labels)
-    (shape,) = shapes_of(trace_outlines(patches, tolerance_px=3))
-    assert shape.is_valid
-    assert abs(shape.area - patches.n_pixels[0]) <= 3 * shape.length
+def test_cells_that_would_cross_themselves_stay_exact():
+    rng = np.random.default_rng(1)
+    saved = 0
+    for _ in range(120):
+        wave = ndimage.gaussian_filter(rng.standard_normal((40, 44)), rng.choice([0.8, 1.2, 1.8, 2.5]))
+        patches = patches_of(wave > 0)
+        for tolerance_px in (2, 3):
+            outlines = trace_outlines(patches, tolerance_px=tolerance_px)
+            assert all(shape.is_valid for shape in shapes_of(outlines))
+            saved += len(outlines.points) < len(trace_outlines(patches).points)
+    assert saved > 20
+
+
+def rings_as_arrays(*rings):
+    """x, y and where rings begin, of rings of corners in half px."""
+    x, y = np.concatenate([np.array(ring) for ring in rings]).T
+    return x, y, np.cumsum([0, *map(len, rings)])
+
+
+def box(x0, y0, x1, y1, *, hole=False):
+    corners = [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]
+    return corners[::-1] if hole else corners
+
+
+@pytest.mark.parametrize(
+    ("rings", "is_sound"),
+    [
+        ([box(0, 0, 38, 38), box(10, 10, 20, 20, hole=True)], True),
+        ([box(0, 0, 36, 40), box(10, 10, 20, 20, hole=True)], True),
+        ([box(0, 0, 34, 40), box(10, 10, 20, 20, hole=True)], False),  # the area changed too much
+        ([box(0, 0, 38, 40), box(42, 10, 52, 20, hole=True)], False),  # the hole is outside
+        ([box(0, 0, 40, 40), box(10, 10, 20, 20)], False),  # the hole is none
+        ([box(0, 0, 40, 40), box(10, 10, 41, 20, hole=True)], False),  # crossing
+        ([box(0, 0, 40, 40), box(10, 0, 20, 20, hole=True)], False),  # touching
+        ([[[0, 0], [40, 0], [60, 0], [40, 0], [40, 40], [0, 40]], box(10, 10, 20, 20, hole=True)], False),  # back
+    ],
+)
+def test_what_may_stand_for_a_square_with_a_hole(rings, is_sound):
+    exact = rings_as_arrays(box(0, 0, 40, 40), box(10, 10, 20, 20, hole=True))
+    polygons, cells = np.array([0, 2]), np.array([0, 1])
+    assert _is_sound(*exact, *rings_as_arrays(*rings), polygons, cells, 0, 1.0) == is_sound
 
 
 @each_field

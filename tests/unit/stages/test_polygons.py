@@ -35,7 +35,9 @@ def test_drawn_again_they_are_the_label_image(tmp_path, labels, tolerance_px):
     assert np.array_equal(features_drawn(features, labels.shape), labels)
 
 
-def test_ids_areas_verdicts_and_features_are_the_tables(tmp_path):
+@pytest.mark.parametrize("chunk", [64, 100_000])
+def test_ids_areas_verdicts_and_features_are_the_tables(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(stage, "_CHUNK", chunk)
     files = write_slide(tmp_path, odd_shapes((300, 340)), rows_a_group=100)
     features = write(files, tmp_path / "cells.geojson.gz")
     table = pq.read_table(files.cells).to_pylist()
