@@ -43,6 +43,7 @@ def chain(image: Path, out: Path, workers: int) -> list[tuple[str, float, float]
     """Stage, seconds and peak MiB of the whole chain on one slide."""
     labels, measured, verdicts = out / "labels.ome.tif", out / "measurements.parquet", out / "verdicts.parquet"
     recipe, reference, tables = out / "recipe", out / "reference.json", out / "tables"
+    cells, polygons = tables / "cells.parquet", tables / "cells.geojson.gz"
     threads = ("--workers", str(workers))
     commands = [
         ("preprocess", str(image), "-o", str(recipe), "--stain", "he", *threads),
@@ -51,8 +52,11 @@ def chain(image: Path, out: Path, workers: int) -> list[tuple[str, float, float]
         ("reference", str(measured), "-o", str(reference), "--stain", "he"),
         ("classify", str(measured), "-o", str(verdicts), "--recipe", str(recipe), "--reference", str(reference)),
         ("tables", str(measured), str(verdicts), "-o", str(tables)),
-        ("overlay", str(image), str(labels), str(tables / "cells.parquet"), "-o", str(tables), "--recipe", str(recipe)),
-    ]
+        ("overlay", str(image), str(labels), str(cells), "-o", str(tables), "--recipe", str(recipe)),
+        ("polygons", str(labels), str(cells), "-o", str(polygons), *threads),
+        ("integrity", str(labels), str(cells), str(polygons), "-o", str(tables / "integrity.json"),
+         "--recipe", str(recipe)),
+    ]  # fmt: skip
     return [(command[0], *run(*command)) for command in commands]
 
 
