@@ -1,14 +1,16 @@
 """How much of a cell's signal openings of growing size take away. Floor 3: arrays in, arrays out.
 
 The spectrum of CellProfiler's MeasureGranularity (Stirling et al. 2021, BMC Bioinformatics 22:433; granulometry:
-Vincent 1994): s erosions by a cross of 3 x 3, reconstruction by dilation under the original, and what that loses
-against s - 1 erosions. Theirs looks at the whole image, less its background; here pixels outside of the cell do not
-exist, and the signal is what rises over the cell's darkest pixel, so that neighbours, tiles and a constant do not
-matter.
+Vincent 2000, Fundam Inform 41:57): s erosions by a cross of 3 x 3, reconstruction by dilation under the original, and
+what that loses against s - 1 erosions. Theirs looks at the whole image, by default shrunk to a quarter of its sides
+and less its background; here pixels outside of the cell do not exist, all inside are looked at, and the signal is what
+rises over the cell's darkest pixel, so that neighbours, tiles and a constant do not matter.
 
-Reconstruction needs no iteration: in the tree of connected components of all level sets (max-tree; Salembier,
-Oliveras, Garrido 1998, IEEE Trans Image Process 7:555; Berger et al. 2007, ICIP) a component is kept up to the greatest
-eroded value in it. One tree serves all sizes.
+Reconstruction needs no iteration: in the tree of the connected components of all level sets (max-tree; Salembier,
+Oliveras, Garrido 1998, IEEE Trans Image Process 7:555; Berger et al. 2007, ICIP) a component stays whole while one of
+its pixels has no way out of it in so many steps, and then goes as a whole. How many steps, for all components at once,
+is seen by eroding the pixels' places in the tree in place of their values: the darkest component that s steps reach
+from a pixel is the brightest that still holds all of them.
 """
 
 from __future__ import annotations
@@ -22,8 +24,7 @@ from numpy.typing import NDArray
 from cellseg.measure.patches import Patches
 
 N_SCALES = 16
-_LEVELS = 256
-_NONE = np.uint32(0xFFFFFFFF)
+_DIGIT = 256
 
 
 def measure_granularity(
@@ -36,7 +37,7 @@ def measure_granularity(
     patches : Patches
         n cells.
     values : (m,) ndarray of uint16
-        Counts of the plane; each cell's own range is parted into 256 levels.
+        Counts of the plane.
     n_scales : int
         Number of sizes.
 
@@ -44,7 +45,7 @@ def measure_granularity(
     -------
     dict of str to (n,) ndarray of float64
         `granularity_s`: share of the sum of (value - least value) that s erosions and reconstruction take away, beyond
-        what s - 1 do; NaN where all pixels are of one level.
+        what s - 1 do; NaN where all pixels are alike.
     """
     lost, signal = _spectra(patches.mask, values, patches.starts, patches.widths, n_scales)
     shares = np.where(signal[:, None] > 0, lost / np.maximum(signal, 1)[:, None], np.nan)
@@ -52,31 +53,47 @@ def measure_granularity(
 
 
 @njit(nogil=True, cache=True)
-def _level(
+def _order_pixels(
     mask: NDArray[np.uint8],
     values: NDArray[np.uint16],
-    levels: NDArray[np.uint8],
-    outside: NDArray[np.uint8],
+    order: NDArray[np.uint32],
+    spare: NDArray[np.uint32],
     counts: NDArray[np.int64],
-) -> int:
-    """Levels 0 to 255 of one cell's own range, 255 outside of it, and how often each occurs; returns their sum."""
-    counts[:] = 0
-    low, high = 65535, 0
+) -> tuple[int, int]:
+    """The cell's pixels from bright to dark in `order`; returns their number and their sum over the darkest.
+
+    Sorted by counting: by the low digit of the depth below the brightest, then by the high one if there is any.
+    """
+    n, low, high, total = 0, 65535, 0, 0
     for i in range(len(mask)):
         if mask[i]:
             value = int(np.int64(values[i]))
             low = value if value < low else low
             high = value if value > high else high
-    # exact: no quotient of these sizes rounds up to a whole number
-    span, total = np.float64(max(high - low, 1)), 0
-    for i in range(len(mask)):
-        levels[i] = outside[i] = 255
-        if mask[i]:
-            level = int((np.int64(values[i]) - low) * 255.0 / span)
-            levels[i], outside[i] = level, 0
-            counts[level] += 1
-            total += level
-    return total
+            total += value
+            spare[n] = i
+            n += 1
+    total -= n * low
+    if total == 0:
+        return n, 0
+    for shift in range(0, 16, 8):
+        source, target = (spare, order) if shift == 0 else (order, spare)
+        counts[:] = 0
+        for k in range(n):
+            counts[((high - np.int64(values[source[k]])) >> shift) % _DIGIT] += 1
+        begin = 0
+        for digit in range(_DIGIT):
+            count = int(counts[digit])
+            counts[digit] = begin
+            begin += count
+        for k in range(n):
+            place = ((high - np.int64(values[source[k]])) >> shift) % _DIGIT
+            target[counts[place]] = source[k]
+            counts[place] += 1
+        if high - low < _DIGIT:
+            return n, total
+    order[:n] = spare[:n]
+    return n, total
 
 
 @njit(nogil=True, cache=True)
@@ -92,163 +109,109 @@ def _root(of: NDArray[np.uint32], i: Any) -> Any:  # noqa: ANN401 - an unsigned 
 
 @njit(nogil=True, cache=True)
 def _join_pixels(
-    mask: NDArray[np.uint8],
-    levels: NDArray[np.uint8],
-    counts: NDArray[np.int64],
-    width: int,
     order: NDArray[np.uint32],
+    n: int,
+    width: int,
+    rank: NDArray[np.uint32],
     parent: NDArray[np.uint32],
     of: NDArray[np.uint32],
-) -> int:
-    """The max-tree: pixels from bright to dark in `order`, and each one's parent; returns the number of pixels.
+) -> None:
+    """The max-tree: the parent of each pixel, all by rank (1 is the brightest pixel, 0 is none).
 
-    The parent of a component's head lies in the component below it, that of its other pixels is the head. Places are
-    unsigned, which spares a look at each for negative ones and a third of the time.
+    Places are unsigned, which spares a look at each for negative ones and a third of the time.
     """
-    place = np.empty(_LEVELS, np.int64)
-    n = 0
-    for level in range(_LEVELS - 1, -1, -1):
-        place[level] = n
-        n += counts[level]
-    for i in range(len(mask)):
-        of[i] = _NONE
-        if mask[i]:
-            order[place[levels[i]]] = i
-            place[levels[i]] += 1
     line, one = np.uint64(width), np.uint64(1)
     for k in range(n):
-        here = np.uint64(order[k])
-        parent[here] = of[here] = here
-        for side in range(4):
-            step = one if side % 2 else line
-            near = here - step if side < 2 else here + step
-            if of[near] != _NONE:
-                root = _root(of, np.uint64(of[near]))
-                if root != here:
-                    parent[root] = of[root] = here
-    for k in range(n - 1, -1, -1):  # from the root on: parents become the heads of their components
-        here = np.uint64(order[k])
-        above = np.uint64(parent[here])
-        if levels[parent[above]] == levels[above]:
-            parent[here] = parent[above]
-    return n
+        here, me = np.uint64(order[k]), np.uint64(k + 1)
+        rank[here] = parent[me] = of[me] = me
+        for near in (rank[here - line], rank[here - one], rank[here + one], rank[here + line]):
+            if near:
+                root = _root(of, np.uint64(near))
+                parent[root] = of[root] = me
 
 
 @njit(nogil=True, cache=True)
-def _list_components(
-    levels: NDArray[np.uint8],
-    order: NDArray[np.uint32],
-    parent: NDArray[np.uint32],
-    n: int,
-    of: NDArray[np.uint32],
-    tree: NDArray[np.int32],
-    pixels: NDArray[np.int32],
-) -> int:
-    """Components from bright to dark and their pixels side by side; returns their number.
+def _find_heads(
+    values: NDArray[np.uint16], order: NDArray[np.uint32], n: int, parent: NDArray[np.uint32], rank: NDArray[np.uint32]
+) -> None:
+    """Put the head of its component in place of each pixel's rank, and heads in place of all parents.
 
-    Rows of `tree`: the component below (itself for the last), its level, the level below, pixels of the component with
-    all on top of it, and where its own begin in `pixels`.
+    The head is the pixel of highest rank; its parent is the head of the component below it.
     """
-    n_nodes = 0
-    for k in range(n):
-        i = order[k]
-        if parent[i] == i or levels[parent[i]] != levels[i]:
-            of[i] = n_nodes
-            tree[1, n_nodes] = levels[i]
-            tree[3, n_nodes] = 0
-            n_nodes += 1
-    for k in range(n):
-        i = order[k]
-        head = i if parent[i] == i or levels[parent[i]] != levels[i] else parent[i]
-        if head != i:
-            of[i] = of[head]
-        else:
-            below = of[parent[i]] if levels[parent[i]] != levels[i] else of[i]
-            tree[0, of[i]], tree[2, of[i]] = below, tree[1, below] if below != of[i] else 0
-        tree[3, of[i]] += 1
-    begin = 0
-    for node in range(n_nodes):
-        tree[4, node] = begin
-        begin += tree[3, node]
-    tree[4, n_nodes] = begin
-    for k in range(n):
-        node = of[order[k]]
-        pixels[tree[4, node]] = order[k]
-        tree[4, node] += 1
-    for node in range(n_nodes - 1, 0, -1):  # they were moved to their ends
-        tree[4, node] = tree[4, node - 1]
-    tree[4, 0] = 0
-    for node in range(n_nodes):
-        if tree[0, node] != node:
-            tree[3, tree[0, node]] += tree[3, node]
-    return n_nodes
+    for k in range(n, 0, -1):  # from the roots on
+        me = np.uint64(k)
+        here, above = np.uint64(order[me - np.uint64(1)]), np.uint64(parent[me])
+        below = np.uint64(order[above - np.uint64(1)])
+        upper = np.uint64(parent[above])
+        if values[order[upper - np.uint64(1)]] == values[below]:
+            parent[me] = above = upper
+        rank[here] = above if values[order[above - np.uint64(1)]] == values[here] else me
 
 
 @njit(nogil=True, cache=True)
 def _erode(
-    above: NDArray[np.uint8],
-    left: NDArray[np.uint8],
-    middle: NDArray[np.uint8],
-    right: NDArray[np.uint8],
-    below: NDArray[np.uint8],
-    outside: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-) -> None:
-    """One erosion by a cross inside of the cell; what is outside stays 255. All views of the same stretch, shifted."""
+    above: NDArray[np.uint32],
+    left: NDArray[np.uint32],
+    middle: NDArray[np.uint32],
+    right: NDArray[np.uint32],
+    below: NDArray[np.uint32],
+    inside: NDArray[np.uint32],
+    out: NDArray[np.uint32],
+) -> bool:
+    """One erosion by a cross; 0 outside of the cell, where `inside` is 0. All views of one stretch, shifted."""
+    changed = np.uint32(0)
     for i in range(len(out)):
-        least = min(min(above[i], below[i]), min(left[i], right[i]))
-        out[i] = min(least, middle[i]) | outside[i]
+        darkest = max(max(above[i], below[i]), max(left[i], right[i]))
+        out[i] = max(darkest, middle[i]) & inside[i]
+        changed |= out[i] ^ middle[i]
+    return bool(changed != 0)
 
 
 @njit(nogil=True, cache=True)
-def _reconstruct(
-    eroded: NDArray[np.uint8], tree: NDArray[np.int32], pixels: NDArray[np.int32], n_nodes: int, kept: NDArray[np.int32]
-) -> int:
-    """The sum of the reconstruction of `eroded` by dilation under the levels that the tree was made of."""
-    kept[:n_nodes] = 0
-    total = 0
-    for node in range(n_nodes):
-        greatest = kept[node]
-        for k in range(tree[4, node], tree[4, node + 1]):
-            value = np.int32(eroded[pixels[k]])
-            greatest = value if value > greatest else greatest
-        if greatest > tree[2, node]:
-            total += tree[3, node] * (min(greatest, tree[1, node]) - tree[2, node])
-        below = tree[0, node]
-        kept[below] = greatest if greatest > kept[below] else kept[below]
-    return int(total)
+def _reach(
+    heads: NDArray[np.uint32],
+    inside: NDArray[np.uint32],
+    width: int,
+    n_scales: int,
+    spare: NDArray[np.uint32],
+    steps: NDArray[np.uint32],
+) -> None:
+    """For each head that is the darkest within some steps of some pixel, the most such steps, `n_scales` at most."""
+    now, after = heads, spare
+    after[:] = 0
+    end = len(heads) - width
+    for scale in range(1, n_scales + 1):
+        changed = _erode(
+            now[: end - width], now[width - 1 : end - 1], now[width:end], now[width + 1 : end + 1], now[2 * width :],
+            inside[width:end], after[width:end],
+        )  # fmt: skip
+        if not changed:
+            return  # roots alone are left
+        for i in range(width, end):
+            steps[after[i]] = scale
+        now, after = after, now
 
 
 @njit(nogil=True, cache=True)
 def _lose(
-    levels: NDArray[np.uint8],
-    outside: NDArray[np.uint8],
-    width: int,
-    tree: NDArray[np.int32],
-    pixels: NDArray[np.int32],
-    n_nodes: int,
-    total: int,
-    room: NDArray[np.uint8],
-    kept: NDArray[np.int32],
+    values: NDArray[np.uint16],
+    order: NDArray[np.uint32],
+    n: int,
+    parent: NDArray[np.uint32],
+    steps: NDArray[np.uint32],
+    area: NDArray[np.uint32],
     lost: NDArray[np.int64],
 ) -> None:
-    """What each size takes away."""
-    size = len(levels)
-    now, after = room[0, :size], room[1, :size]
-    now[:] = levels
-    after[:] = levels
-    end = size - width
-    for scale in range(len(lost)):
-        _erode(
-            now[: end - width], now[width - 1 : end - 1], now[width:end], now[width + 1 : end + 1], now[2 * width :],
-            outside[width:end], after[width:end],
-        )  # fmt: skip
-        left = _reconstruct(after, tree, pixels, n_nodes, kept)
-        lost[scale] = total - left
-        total = left
-        if left == 0:
-            break
-        now, after = after, now
+    """What goes with one step more than a component stands, from bright to dark; roots stay whole."""
+    for k in range(1, n + 1):
+        me = np.uint64(k)
+        below = np.uint64(parent[me])
+        if below != me:
+            area[below] += area[me]
+            steps[below] = max(steps[below], steps[me])
+            rise = np.int64(values[order[k - 1]]) - np.int64(values[order[below - np.uint64(1)]])
+            if steps[me] < len(lost):
+                lost[steps[me]] += np.int64(area[me]) * rise
 
 
 @njit(nogil=True, cache=True)
@@ -259,22 +222,27 @@ def _spectra(
     widths: NDArray[np.int64],
     n_scales: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """What each size takes away, and the whole signal, in levels."""
+    """What each size takes away, and the whole signal, in counts."""
     n_cells, largest = len(widths), 1
     lost, signal = np.zeros((n_cells, n_scales), np.int64), np.zeros(n_cells, np.int64)
     for cell in range(n_cells):
         largest = max(largest, starts[cell + 1] - starts[cell])
-    room, whole = np.empty((2, largest), np.uint8), np.empty((2, largest), np.uint8)
-    order, parent, of = np.empty((3, largest), np.uint32)
-    pixels, kept = np.empty((2, largest), np.int32)
-    tree, counts = np.empty((5, largest + 1), np.int32), np.empty(_LEVELS, np.int64)
+    # each taken by its row: unpacked ones would have strides, and loops over them be several times as slow
+    room = np.empty((8, largest + 1), np.uint32)
+    order, parent, of, steps = room[0], room[1], room[2], room[3]
+    area, ranks, spares, insides = room[4], room[5], room[6], room[7]
+    counts = np.empty(_DIGIT, np.int64)
     for cell in range(n_cells):
         patch = slice(starts[cell], starts[cell + 1])
         size, width = starts[cell + 1] - starts[cell], widths[cell]
-        levels, outside = whole[0, :size], whole[1, :size]
-        signal[cell] = _level(mask[patch], values[patch], levels, outside, counts)
+        inner, level, rank, spare, inside = mask[patch], values[patch], ranks[:size], spares[:size], insides[:size]
+        n, signal[cell] = _order_pixels(inner, level, order, spare, counts)
         if signal[cell]:
-            n = _join_pixels(mask[patch], levels, counts, width, order, parent, of)
-            n_nodes = _list_components(levels, order, parent, n, of, tree, pixels)
-            _lose(levels, outside, width, tree, pixels, n_nodes, signal[cell], room, kept, lost[cell])
+            for i in range(size):
+                rank[i], inside[i] = 0, 0xFFFFFFFF if inner[i] else 0
+            _join_pixels(order, n, width, rank, parent, of)
+            _find_heads(level, order, n, parent, rank)
+            steps[: n + 1], area[: n + 1] = 0, 1
+            _reach(rank, inside, width, n_scales, spare, steps)
+            _lose(level, order, n, parent, steps, area, lost[cell])
     return lost, signal

@@ -46,7 +46,7 @@ def measure_lbp(patches: Patches, values: NDArray[np.uint16]) -> dict[str, NDArr
     n = counts.sum(axis=1)
     shares = np.where(n[:, None] > 0, counts / np.maximum(n, 1)[:, None], np.nan)
     some = np.where(shares > 0, shares, 1.0)
-    entropy = np.where(n > 0, -(some * np.log2(some)).sum(axis=1), np.nan)
+    entropy = np.where(n > 0, 0.0 - (some * np.log2(some)).sum(axis=1), np.nan)  # 0 less: no -0
     return {f"lbp_{k}": shares[:, k].copy() for k in range(N_PATTERNS)} | {"lbp_entropy_bits": entropy}
 
 

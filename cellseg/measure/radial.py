@@ -5,6 +5,10 @@ equal width in the distance from the middle relative to that plus the distance t
 middle. It differs where theirs hangs on how the image is turned: the middle is the mean place of the deepest pixels
 (theirs the first of them), distances to it run straight (theirs inside of the cell), and wedges lie about axes and
 diagonals (theirs between them), so that no pixel lies on their bounds.
+
+Their ways go from pixel to pixel, by steps to 8 neighbours, and are up to 8 % longer than the straight ones: in 200
+shapes like nuclei 4 % of the pixels lie one ring off theirs, most of them inwards. Shares differ by 0.008 on average,
+shares over pixels by 0.003 and variations by 0.01 (tests/oracle/test_radial.py).
 """
 
 from __future__ import annotations

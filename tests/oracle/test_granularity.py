@@ -24,13 +24,13 @@ def test_equals_reconstruction(smooth):
         part = slice(patches.starts[at], patches.starts[at + 1])
         shape = patches.heights[at], patches.widths[at]
         mask, v = patches.mask[part].reshape(shape) > 0, values[part].reshape(shape).astype(int)
-        low, high = v[mask].min(), v[mask].max()
-        levels = np.where(mask, (v - low) * 255 // max(high - low, 1), 0)
+        low = v[mask].min()
+        levels = np.where(mask, v - low, 0)
         whole = left = levels[mask].sum()
         eroded = levels
         for scale in range(1, 17):
-            beyond = np.where(mask, eroded, 999)  # pixels outside do not exist
-            least = ndimage.minimum_filter(beyond, footprint=CROSS, mode="constant", cval=999)
+            beyond = np.where(mask, eroded, 99999)  # pixels outside do not exist
+            least = ndimage.minimum_filter(beyond, footprint=CROSS, mode="constant", cval=99999)
             eroded = np.where(mask, least, 0)
             after = reconstruction(eroded, levels, footprint=CROSS)[mask].sum()
             expected = (left - after) / whole if whole else np.nan

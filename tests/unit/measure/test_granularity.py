@@ -39,6 +39,63 @@ def test_grains_of_two_sizes_share_the_signal():
     assert got["granularity_3"][0] == pytest.approx(25 / 26)
 
 
+def test_a_ramp_along_a_line_goes_pixel_by_pixel():
+    labels = np.pad(np.ones((1, 12), np.uint32), 2)
+    got = granularity(labels, np.broadcast_to(np.arange(16), labels.shape))
+
+    # the brightest s pixels, which end with the cell, stand s - 1 erosions: each size takes one of the 11 levels
+    assert [got[f"granularity_{s}"][0] for s in range(1, 17)] == [s / 66 if s < 12 else 0 for s in range(1, 17)]
+
+
+def test_grains_of_one_count_are_seen_beside_the_brightest():
+    labels = np.pad(np.ones((300, 300), np.uint32), 2)
+    image = np.zeros(labels.shape, int)
+    image[2:302, 2:152] = 65535  # a half that 16 erosions do not reach through, at the cell's edge
+    image[100, 250] = 1
+    image[200:202, 250] = 65535
+    got = granularity(labels, image)
+
+    whole = 65535 * 45_002 + 1
+    assert got["granularity_1"][0] == (2 * 65535 + 1) / whole
+    assert sum(got[f"granularity_{s}"][0] for s in range(2, 17)) == 0
+
+
+def test_pieces_are_grains_that_nothing_takes():
+    labels = np.pad(np.ones((5, 9), np.uint32), 2)
+    labels[:, 6] = 0
+    image = np.where(np.arange(labels.shape[1]) > 6, 50, 10) + np.zeros_like(labels)
+    image[4, 8] = 90
+    got = granularity(labels, image)
+
+    # 20 pixels rise by 40 and stay, one of them by 40 more
+    assert got["granularity_1"][0] == 40 / 840
+    assert sum(got[f"granularity_{s}"][0] for s in range(2, 17)) == 0
+
+
+def test_fewer_scales_are_the_first_ones():
+    labels = odd_shapes(seed=4)
+    image = np.random.default_rng(3).integers(0, 256, labels.shape)
+    every, some = granularity(labels, image), granularity(labels, image, n_scales=3)
+
+    assert list(some) == list(every)[:3]
+    for name, values in some.items():
+        np.testing.assert_array_equal(values, every[name], err_msg=name)
+
+
+def test_a_cell_does_not_depend_on_its_batch():
+    labels = odd_shapes(seed=4)
+    image = np.random.default_rng(3).integers(0, 65536, labels.shape)
+    every = granularity(labels, image)
+    for at, value in enumerate(np.unique(labels)[1:]):
+        alone = granularity(labels * (labels == value), image)
+        for name, values in every.items():
+            np.testing.assert_array_equal(alone[name][0], values[at], err_msg=name)
+
+
+def test_one_pixel_has_no_grains():
+    assert np.isnan(granularity(np.pad(np.ones((1, 1), np.uint32), 2), np.full((5, 5), 9))["granularity_1"][0])
+
+
 def test_flat_cells_have_no_grains():
     assert all(np.isnan(values).all() for values in granularity(disc(4), np.full((30, 30), 9)).values())
 

@@ -35,7 +35,25 @@ def test_one_pixel_by_hand(around, pattern):
         image[place] = value
     got = lbp(block(3), image)
 
-    assert got[f"lbp_{pattern}"][0] == 1 and got["lbp_entropy_bits"][0] == 0
+    assert got[f"lbp_{pattern}"][0] == 1
+    assert str(got["lbp_entropy_bits"][0]) == "0.0"  # not -0.0
+
+
+def test_entropy_of_two_patterns_by_hand():
+    image = np.full((7, 8), 5)
+    image[3, 4] = 9  # brighter than all around it; seen from the pixel beside it, one point of the eight
+    labels = np.pad(np.ones((3, 4), np.uint32), 2)
+    got = lbp(labels, image)
+
+    assert got["lbp_0"][0] == got["lbp_8"][0] == 0.5
+    assert got["lbp_entropy_bits"][0] == 1
+
+
+def test_what_lies_around_does_not_matter():
+    labels = odd_shapes(seed=9)
+    image = np.random.default_rng(2).integers(0, 256, labels.shape)
+    for name, values in lbp(labels, np.where(labels > 0, image, 65535)).items():
+        np.testing.assert_array_equal(lbp(labels, image)[name], values, err_msg=name)
 
 
 def test_flat_cells_have_all_points_alike():
