@@ -65,8 +65,14 @@ def cpu_seconds(act: Callable[[], object], repeats: int) -> float:
 def settings_of(family: str) -> MeasureSettings:
     """Of these families alone, without cytoplasm; contrast needs the shapes it contrasts."""
     chosen = FAMILIES[family]
+    distances = (1, 2, 4) if family == "all" else (1,)
     extra = ("shape",) if "contrast" in chosen and "shape" not in chosen else ()
-    return MeasureSettings.model_validate({"families": (*extra, *chosen), "ring_um": 0})
+    return MeasureSettings.model_validate(
+        {
+            "families": (*extra, *chosen), "ring_um": 0, "texture_each_direction": True,
+            "texture_distances_px": distances,
+        }
+    )  # fmt: skip
 
 
 def field_of(name: str, n_cells: int, data: Path | None) -> tuple[Any, Any]:

@@ -6,7 +6,8 @@ Ids may have gaps and any value that uint32 holds: tables are as long as there a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -27,10 +28,13 @@ class Cells:
         Pixel values in the label image.
     table : (n, 7) ndarray of int64
         Bounding box y0, y1, x0, x1 (half-open, px of the whole image), pixels, sum of y, sum of x.
+    made : dict
+        What several families make of the same cells (their graph), by name, so that it is made once.
     """
 
     ids: Labels
     table: NDArray[np.int64]
+    made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.ids)

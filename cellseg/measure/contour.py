@@ -72,8 +72,15 @@ def trace_contours(patches: Patches) -> Contours:
     Returns
     -------
     Contours
-        Of n outlines, each of 4 corners at least.
+        Of n outlines, each of 4 corners at least. Made once for the same patches, not to be written to.
     """
+    if "contours" not in patches.made:
+        patches.made["contours"] = _trace_contours(patches)
+    traced: Contours = patches.made["contours"]
+    return traced
+
+
+def _trace_contours(patches: Patches) -> Contours:
     n_edges, n_left = _count_edges(patches.mask, patches.starts, patches.widths)
     points = np.empty((int(n_edges.sum()), 2), np.float64)
     starts = _trace(patches.mask, patches.starts, patches.widths, n_left, points)

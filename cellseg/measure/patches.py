@@ -6,7 +6,8 @@ they are there. All patches of a batch lie in flat arrays, row after row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -31,6 +32,8 @@ class Patches:
         Pixels of each cell, 1 at least.
     origins : (n, 2) ndarray of int64
         y and x of the patch's first pixel in the window; -1 where the box begins at the image's border.
+    made : dict
+        What several families make of the same patches (depths, outlines), by name, so that it is made once.
     """
 
     mask: NDArray[np.uint8]
@@ -39,6 +42,7 @@ class Patches:
     widths: NDArray[np.int64]
     n_pixels: NDArray[np.int64]
     origins: NDArray[np.int64]
+    made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.heights)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cellseg.columns import full_name
 from cellseg.measure.boxes import Cells
-from cellseg.measure.cell_graph import delaunay_edges
+from cellseg.measure.cell_graph import CellGraph, build_graph, delaunay_edges
 from cellseg.measure.chromatin import measure_chromatin
 from cellseg.measure.contrast import measure_contrast, measure_pleomorphism
 from cellseg.measure.delaunay import measure_delaunay
@@ -196,22 +196,28 @@ def _touching(view: CellWindow) -> Values:
     return dict(measure_touching(view.labels, view.ids, view.boxes))
 
 
+def _graph(cells: Cells) -> CellGraph:
+    """The Delaunay graph of all cells of a slide."""
+    if "graph" not in cells.made:
+        cells.made["graph"] = build_graph(cells.centroids_px)
+    graph: CellGraph = cells.made["graph"]
+    return graph
+
+
 def _delaunay(cells: Cells, recipe: Recipe, settings: MeasureSettings) -> Values:
     return dict(
         measure_delaunay(
             cells.centroids_px, height_px=recipe.height_px, width_px=recipe.width_px, mpp=recipe.mpp,
-            max_edge_um=settings.delaunay_max_edge_um,
+            max_edge_um=settings.delaunay_max_edge_um, graph=_graph(cells),
         )
     )  # fmt: skip
 
 
 def _contrast(cells: Cells, inputs: Values, recipe: Recipe, settings: MeasureSettings) -> Values:
     features = {name: inputs[full_name(name, inputs)] for name in settings.contrast_features}
-    return dict(
-        measure_contrast(
-            features, delaunay_edges(cells.centroids_px, max_edge_px=settings.delaunay_max_edge_um / recipe.mpp)
-        )
-    )
+    reach_px = settings.delaunay_max_edge_um / recipe.mpp
+    neighbors = delaunay_edges(cells.centroids_px, max_edge_px=reach_px, graph=_graph(cells))
+    return dict(measure_contrast(features, neighbors))
 
 
 def _pleomorphism(cells: Cells, inputs: Values, recipe: Recipe, settings: MeasureSettings) -> Values:
