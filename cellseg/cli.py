@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Per-cell tables from microscope images: which cells are abnormal, with the measurements and the reasons.\n\n"
-    "A stage runs alone on one image: preprocess, segment, measure, classify, tables, overlay. "
+    "A stage runs alone on one image: preprocess, segment, measure, classify, tables, overlay, polygons, integrity. "
     "`cellseg analyze IMAGE... -o DIR` runs the whole chain on a few images; for batches, `cellseg init` makes a "
     "project that snakemake runs.",
 )

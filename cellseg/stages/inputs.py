@@ -60,7 +60,13 @@ def name_faults(config: Config) -> list[str]:
         named.append(("classify.exclude.min_area_um2", "area_um2"))
     if config.classify.exclude.min_focus_fraction > 0:
         named.append(("classify.exclude.min_focus_fraction", "edge_sharpness_per_um"))
+    if "contrast" in config.measure.families:
+        named += [(f"measure.contrast_features.{at}", f) for at, f in enumerate(config.measure.contrast_features)]
     faults = [f"{where}: {fault}" for where, name in named if (fault := _name_fault(name, config.measure.families))]
+    # what is only shown may be missing from a slide, but it must be the name of something
+    shown = {"report.plot_features": config.report.plot_features, "polygons.features": config.polygons.features}
+    plain = [(f"{where}.{at}", name) for where, names in shown.items() for at, name in enumerate(names)]
+    faults += [f"{where}: {fault}" for where, name in plain if (fault := _name_fault(name, SWITCHED))]
     faults += _tissue_faults(config, dict(named))
     unknown = method_fault(config.segmentation)
     return faults if unknown is None else [unknown, *faults]
