@@ -50,6 +50,17 @@ def test_no_sheet_names_the_cure(tmp_path: Path) -> None:
         ({"classify": {"reference": {"features": ["area_umm2"]}}}, "classify.reference.features.0"),
         ({"classify": {"rules": [{"column": "status", "above": 1}]}}, "status is no number"),
         ({"measure": {"families": ["shape"]}}, "classify.exclude.min_focus_fraction: edge_sharpness_per_um"),
+        ({"polygons": {"features": ["nucleus_aera_um2"]}}, "polygons.features.0: no column is called"),
+        ({"report": {"plot_features": ["tissue"]}}, "report.plot_features.0: tissue is no number"),
+        (
+            {
+                "measure": {
+                    "families": ["shape", "intensity", "focus", "neighborhood", "contrast"],
+                    "contrast_features": ["form_factor"],
+                }
+            },
+            "measure.contrast_features.0: form_factor is of the family form",
+        ),
     ],
 )
 def test_columns_that_no_table_will_have_are_faults(sheet: Path, tmp_path: Path, settings: dict, words: str) -> None:
