@@ -9,8 +9,8 @@ rises over the cell's darkest pixel, so that neighbours, tiles and a constant do
 Reconstruction needs no iteration: in the tree of the connected components of all level sets (max-tree; Salembier,
 Oliveras, Garrido 1998, IEEE Trans Image Process 7:555; Berger et al. 2007, ICIP) a component stays whole while one of
 its pixels has no way out of it in so many steps, and then goes as a whole. How many steps, for all components at once,
-is seen by eroding the pixels' places in the tree in place of their values: the darkest component that s steps reach
-from a pixel is the brightest that still holds all of them.
+is seen by eroding the pixels' places in the order of brightness in place of their values: the darkest pixel that s
+steps reach from another one lies in the brightest component that holds all that they reach.
 """
 
 from __future__ import annotations
@@ -131,24 +131,6 @@ def _join_pixels(
 
 
 @njit(nogil=True, cache=True)
-def _find_heads(
-    values: NDArray[np.uint16], order: NDArray[np.uint32], n: int, parent: NDArray[np.uint32], rank: NDArray[np.uint32]
-) -> None:
-    """Put the head of its component in place of each pixel's rank, and heads in place of all parents.
-
-    The head is the pixel of highest rank; its parent is the head of the component below it.
-    """
-    for k in range(n, 0, -1):  # from the roots on
-        me = np.uint64(k)
-        here, above = np.uint64(order[me - np.uint64(1)]), np.uint64(parent[me])
-        below = np.uint64(order[above - np.uint64(1)])
-        upper = np.uint64(parent[above])
-        if values[order[upper - np.uint64(1)]] == values[below]:
-            parent[me] = above = upper
-        rank[here] = above if values[order[above - np.uint64(1)]] == values[here] else me
-
-
-@njit(nogil=True, cache=True)
 def _erode(
     above: NDArray[np.uint32],
     left: NDArray[np.uint32],
@@ -169,24 +151,24 @@ def _erode(
 
 @njit(nogil=True, cache=True)
 def _reach(
-    heads: NDArray[np.uint32],
+    rank: NDArray[np.uint32],
     inside: NDArray[np.uint32],
     width: int,
     n_scales: int,
     spare: NDArray[np.uint32],
     steps: NDArray[np.uint32],
 ) -> None:
-    """For each head that is the darkest within some steps of some pixel, the most such steps, `n_scales` at most."""
-    now, after = heads, spare
+    """For each pixel that is the darkest within some steps of some pixel, the most such steps, `n_scales` at most."""
+    now, after = rank, spare
     after[:] = 0
-    end = len(heads) - width
+    end = len(rank) - width
     for scale in range(1, n_scales + 1):
         changed = _erode(
             now[: end - width], now[width - 1 : end - 1], now[width:end], now[width + 1 : end + 1], now[2 * width :],
             inside[width:end], after[width:end],
         )  # fmt: skip
         if not changed:
-            return  # roots alone are left
+            return  # the darkest pixel of each piece is all that is left
         for i in range(width, end):
             steps[after[i]] = scale
         now, after = after, now
@@ -202,16 +184,18 @@ def _lose(
     area: NDArray[np.uint32],
     lost: NDArray[np.int64],
 ) -> None:
-    """What goes with one step more than a component stands, from bright to dark; roots stay whole."""
+    """What goes with one step more than a component stands, from bright to dark.
+
+    A component is done when its last pixel is: only from there it falls, all others have parents as bright as they.
+    """
     for k in range(1, n + 1):
         me = np.uint64(k)
         below = np.uint64(parent[me])
-        if below != me:
-            area[below] += area[me]
-            steps[below] = max(steps[below], steps[me])
-            rise = np.int64(values[order[k - 1]]) - np.int64(values[order[below - np.uint64(1)]])
-            if steps[me] < len(lost):
-                lost[steps[me]] += np.int64(area[me]) * rise
+        rise = np.int64(values[order[k - 1]]) - np.int64(values[order[below - np.uint64(1)]])
+        if steps[me] < len(lost):
+            lost[steps[me]] += np.int64(area[me]) * rise
+        area[below] += area[me]
+        steps[below] = max(steps[below], steps[me])
 
 
 @njit(nogil=True, cache=True)
@@ -241,7 +225,6 @@ def _spectra(
             for i in range(size):
                 rank[i], inside[i] = 0, 0xFFFFFFFF if inner[i] else 0
             _join_pixels(order, n, width, rank, parent, of)
-            _find_heads(level, order, n, parent, rank)
             steps[: n + 1], area[: n + 1] = 0, 1
             _reach(rank, inside, width, n_scales, spare, steps)
             _lose(level, order, n, parent, steps, area, lost[cell])
