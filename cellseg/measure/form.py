@@ -93,6 +93,21 @@ def _describe_depths(
 
 
 @njit(nogil=True, cache=True)
+def _read_kinds(kinds: NDArray[np.int64], quads: NDArray[np.int64], runs: NDArray[np.int64]) -> None:
+    """Counts of the 16 kinds of squares of 2 x 2 px: bits 8 and 4 its upper pixels, 2 and 1 its lower ones."""
+    for kind in range(1, 16):
+        a, b, c, d = kind >> 3 & 1, kind >> 2 & 1, kind >> 1 & 1, kind & 1
+        count = a + b + c + d
+        quads[0] += kinds[kind] * (count == 1)
+        quads[1] += kinds[kind] * (count == 3)
+        quads[2] += kinds[kind] * (count == 2 and a == d)
+        runs[0] += kinds[kind] * (d & (c ^ 1))
+        runs[1] += kinds[kind] * (d & (b ^ 1))
+        runs[2] += kinds[kind] * (d & (a ^ 1))
+        runs[3] += kinds[kind] * (c & (b ^ 1))
+
+
+@njit(nogil=True, cache=True)
 def _count_quads(
     mask: NDArray[np.uint8], starts: NDArray[np.int64], heights: NDArray[np.int64], widths: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
@@ -102,29 +117,28 @@ def _count_quads(
     n_cells = len(heights)
     quads, runs = np.zeros((n_cells, 3), np.int64), np.zeros((n_cells, 4), np.int64)
     spread = np.empty(n_cells, np.float64)
+    kinds = np.empty(16, np.int64)
     for cell in range(n_cells):
         width = widths[cell]
-        n, sy, sx, squares = 0, 0, 0, 0
+        n, sy, sx, squares = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+        kinds[:] = 0
         for y in range(1, heights[cell]):
             at = starts[cell] + y * width
+            above, row = mask[at - width : at], mask[at : at + width]
+            kind, n_row, x_row, xx_row = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
             for x in range(1, width):
-                a, b = mask[at - width + x - 1], mask[at - width + x]
-                c, d = mask[at + x - 1], mask[at + x]
-                count = a + b + c + d
-                if count == 0:
-                    continue
-                quads[cell, 0] += count == 1
-                quads[cell, 1] += count == 3
-                quads[cell, 2] += count == 2 and a == d
-                runs[cell, 0] += d & (c ^ 1)
-                runs[cell, 1] += d & (b ^ 1)
-                runs[cell, 2] += d & (a ^ 1)
-                runs[cell, 3] += c & (b ^ 1)
-                if d:
-                    n += 1
-                    sy += y
-                    sx += x
-                    squares += y * y + x * x
+                # the square's right column becomes the next one's left
+                kind = (kind & 5) << 1 | np.int64(above[x]) << 2 | np.int64(row[x])
+                kinds[kind] += 1
+                inside = np.int64(row[x])
+                n_row += inside
+                x_row += inside * x
+                xx_row += inside * x * x
+            n += n_row
+            sy += n_row * y
+            sx += x_row
+            squares += n_row * y * y + xx_row
+        _read_kinds(kinds, quads[cell], runs[cell])
         mean_y, mean_x = sy / n, sx / n
         spread[cell] = max(squares / n - mean_y * mean_y - mean_x * mean_x, 0.0)
     return quads, runs, spread

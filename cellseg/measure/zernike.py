@@ -60,19 +60,20 @@ def measure_radial_zernike(
     Returns
     -------
     dict of str to (n,) ndarray of float64
-        `zernike_magnitude_n_m` in the plane's unit; NaN for a cell of one pixel. `zernike_phase_n_m_rad`: of the sum
-        of value times V_nm, y downwards, -pi to pi; NaN for m = 0 (which has none) and where the magnitude is less
-        than 1e-9 of the mean absolute value, or 0.
+        `zernike_magnitude_n_m` in the plane's unit; NaN for a cell of one pixel. `zernike_phase_n_m_rad`, m > 0 (m = 0
+        has no direction): of the sum of value times V_nm, y downwards, -pi to pi; NaN where the magnitude is 0 or less
+        than 1e-9 of the mean of count * |scale| + |offset|, which rounding alone may be.
     """
     circles = enclose_cells(patches, corners=False)
     single = circles[:, 2] == 0
     sums = sum_weighted_powers(patches, values, ORDER) * scale
+    # of what is summed up, not of the sum: counts and offset may cancel
+    level = np.abs(sums[:, 0, 0]) / patches.n_pixels + abs(offset)
     if offset:
         sums += sum_powers(patches, ORDER) * offset
     moments = _moments(patches, sums, circles) / patches.n_pixels
     sizes = np.where(single, np.nan, np.hypot(moments[:, 0], moments[:, 1]))
     phases = np.arctan2(moments[:, 1], moments[:, 0])
-    level = np.abs(sums[:, 0, 0]) / patches.n_pixels
     out = {f"zernike_magnitude_{n}_{m}": sizes[at].copy() for at, (n, m) in enumerate(TERMS)}
     for at, (n, m) in enumerate(TERMS):
         if m:
@@ -121,19 +122,26 @@ def _sparse_map() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floa
 
 
 _MAP = _sparse_map()
+_BLOCK = 64
 
 
 @njit(nogil=True, cache=True)
 def _apply(
     table: NDArray[np.float64], starts: NDArray[np.int64], places: NDArray[np.int64], coefficients: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    n, n_rows = table.shape[0], len(starts) - 1
-    out = np.empty((n_rows // 2, 2, n), np.float64)
-    for cell in range(n):
-        flat = table[cell].reshape(table.shape[1] * table.shape[2])
+    n, n_rows, n_places = table.shape[0], len(starts) - 1, table.shape[1] * table.shape[2]
+    out = np.zeros((n_rows // 2, 2, n), np.float64)
+    flat = table.reshape(n, n_places)
+    turned = np.empty((n_places, _BLOCK), np.float64)  # cells side by side: one step of the sums of all of them at once
+    for first in range(0, n, _BLOCK):
+        last = min(first + _BLOCK, n)
+        for cell in range(first, last):
+            for place in range(n_places):
+                turned[place, cell - first] = flat[cell, place]
         for row in range(n_rows):
-            total = 0.0
+            sums = out[row // 2, row % 2, first:last]
             for k in range(starts[row], starts[row + 1]):
-                total += coefficients[k] * flat[places[k]]
-            out[row // 2, row % 2, cell] = total
+                powers, coefficient = turned[places[k]], coefficients[k]
+                for i in range(len(sums)):
+                    sums[i] += coefficient * powers[i]
     return out

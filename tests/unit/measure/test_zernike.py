@@ -99,3 +99,35 @@ def test_no_signal_has_no_phase():
     got = measure_radial_zernike(patches, flat(patches, 0), scale=1.0)
 
     assert got["zernike_magnitude_3_1"][0] == 0 and np.isnan(got["zernike_phase_3_1_rad"][0])
+
+
+@pytest.mark.parametrize(
+    ("level", "scale", "offset"), [(57, 0.01, -0.57), (57, 1.0, -57.0), (128, 1 / 16, -8.0), (3, 0.1, -0.3)]
+)
+def test_a_plane_that_cancels_to_nothing_has_no_phase(level, scale, offset):
+    patches = patches_of(odd_shapes(seed=6))
+    got = measure_radial_zernike(patches, flat(patches, level), scale=scale, offset=offset)
+
+    # count * scale + offset is 0 but for rounding: what is left has no direction
+    assert all(np.isnan(values).all() for name, values in got.items() if "phase" in name)
+
+
+def test_a_plane_of_mean_zero_has_the_phases_that_it_has_signal_for():
+    labels = np.pad(np.ones((20, 20), np.uint32), 2)
+    image = np.full(labels.shape, 100)
+    image[:, :12], image[:, 12:] = 90, 110  # odd in x, even in y, mean 0 with the offset
+    patches = patches_of(labels)
+    got = measure_radial_zernike(patches, plane_of(image, patches), scale=0.1, offset=-10.0)
+
+    assert got["zernike_magnitude_1_1"][0] > 0.1
+    assert got["zernike_phase_1_1_rad"][0] == pytest.approx(0, abs=1e-9), "brighter to the right"
+    assert np.isnan(got["zernike_phase_2_2_rad"][0]), "even moments of an odd plane are rounding alone"
+
+
+def test_a_symmetric_cell_has_no_odd_phase_even_where_the_plane_is_its_offset_alone():
+    patches = patches_of(np.pad(np.ones((301, 301), np.uint32), 2))
+    got = measure_radial_zernike(patches, flat(patches, 0), scale=0.01, offset=-0.5)
+
+    # powers beyond 2^53 are rounded: odd moments are 1e-16 instead of 0
+    assert all(np.isnan(got[f"zernike_phase_{n}_{m}_rad"][0]) for n, m in TERMS if m % 2)
+    assert got["zernike_magnitude_0_0"][0] == pytest.approx(0.5)
