@@ -5,9 +5,10 @@
 Nuclei are turned ellipses (mean area about 450 px) with waves and noise in a field that grows with their number. Three
 figures of ours stand beside one of scikit-image's: the shared columns (families shape and intensity of one gray
 channel, which hold more than regionprops is asked for: quantiles, least Feret diameter, convex area), the default
-families of that channel, and those of an H&E image (3 channels, gray, 2 stains: 207 columns, cytoplasm among them). All are from the same label
-image in one run; the best of three runs of ours, one of scikit-image's. Compiling is left out: a small field is
-measured first. Peak memory is that of the whole process, so each size is measured in a process of its own.
+families of that channel, and those of an H&E image (3 channels, gray, 2 stains: 207 columns, cytoplasm among them). All
+are from the same label image in one run; the best of three runs of ours, one of scikit-image's. Compiling is left out:
+a small field is measured first. Peak memory is that of the whole process, so each size is measured in a process of its
+own.
 
 Last, the default families of a slide on disk by the stage itself, wall time with one worker and with two.
 """

@@ -32,7 +32,14 @@ SIGNED_DISTANCE = "signed_distance_{tissue}_um"
 _PLANE_NAME = r"(?:intensity|od|lab|hsv)_\w+?"
 _PLANE = f"(?P<plane>{_PLANE_NAME})"
 _COMPARTMENT = f"(?P<compartment>{'|'.join(COMPARTMENTS)})"
-_PLACEHOLDERS = {"plane": _PLANE_NAME, "distance": r"\d+", "direction": r"\d+", "ring": r"\d+", "k": r"\d+", "radius": r"\d+(?:p\d+)?"}
+_PLACEHOLDERS = {
+    "plane": _PLANE_NAME,
+    "distance": r"\d+",
+    "direction": r"\d+",
+    "ring": r"\d+",
+    "k": r"\d+",
+    "radius": r"\d+(?:p\d+)?",
+}
 _PREFIX = {"cell": "", "compartment": f"{_COMPARTMENT}_", "plane": f"{_COMPARTMENT}_{_PLANE}_"}
 
 
