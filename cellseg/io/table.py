@@ -22,7 +22,7 @@ ARROW_TYPES = {
     "string": pa.string(), "uint32": pa.uint32(), "int32": pa.int32(), "int64": pa.int64(), "float64": pa.float64(),
     "bool": pa.bool_(),
 }  # fmt: skip
-"""The Arrow type of each column type in `columns.py`."""
+"""The Arrow type of each column type in `cellseg/columns/`."""
 
 
 def schema_of(columns: Sequence[Column]) -> pa.Schema:
@@ -163,7 +163,7 @@ def read_schema(path: Path) -> pa.Schema:
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The whole table (Parquet or CSV), or its named columns in the order asked for.
 
-    Columns of a CSV that `columns.py` knows get their type, others what they look like; empty number fields are NaN.
+    Columns of a CSV that `cellseg.columns` knows get their type, others what they look like; empty number fields are NaN.
 
     Raises
     ------
