@@ -42,6 +42,7 @@ _HARALICK = {
     "SumEntropy": "sum_entropy", "Entropy": "entropy", "DifferenceVariance": "difference_variance",
     "DifferenceEntropy": "difference_entropy", "InfoMeas1": "imc1", "InfoMeas2": "imc2",
 }  # fmt: skip
+_WAYS = "theirs with ways along 8 neighbours and wedges between the axes"
 _LEVELS = "theirs at 8 to 256 levels of the image's range, ours at texture_levels of the cell's own"
 
 _CELLPROFILER = (
@@ -65,7 +66,7 @@ _CELLPROFILER = (
     _c("AreaShape_MinorAxisLength", "minor_axis_um", _PX),
     _c("AreaShape_EquivalentDiameter", "equivalent_diameter_um", _PX),
     _c("AreaShape_Orientation", "orientation_rad", "theirs in degrees, turned by 90"),
-    _c("AreaShape_Compactness", "compactness"),
+    _c("AreaShape_Compactness", "compactness", "by the perimeter of each; their older manual's is moment_compactness"),
     _c("AreaShape_MaximumRadius", "max_radius_um", _PX),
     _c("AreaShape_MedianRadius", "median_radius_um", _PX),
     _c("AreaShape_MeanRadius", "mean_radius_um", _PX),
@@ -95,20 +96,20 @@ _CELLPROFILER = (
     _p("Intensity_MinIntensityEdge", "edge_min", "theirs scaled to 0..1"),
     _p("Intensity_MaxIntensityEdge", "edge_max", "theirs scaled to 0..1"),
     _p("Intensity_MassDisplacement", "mass_displacement_um", _PX),
-    _p("Intensity_LowerQuartileIntensity", "q25", "theirs scaled to 0..1"),
+    _p("Intensity_LowerQuartileIntensity", "q25", "theirs scaled to 0..1, at rank n q; ours at (n - 1) q"),
     _p("Intensity_MedianIntensity", "q50", "theirs scaled to 0..1"),
     _p("Intensity_MADIntensity", "mad", "theirs scaled to 0..1"),
     _p("Intensity_UpperQuartileIntensity", "q75", "theirs scaled to 0..1"),
     _p("Location_CenterMassIntensity_X", "weighted_centroid_x_um", "theirs in px of the image, ours from the centroid"),
     _p("Location_CenterMassIntensity_Y", "weighted_centroid_y_um", "theirs in px of the image, ours from the centroid"),
-    _p("Location_MaxIntensity_X, _Y", "max_distance_um", "theirs a place in the image, ours its distance to the centroid"),
+    _p("Location_MaxIntensity_X, _Y", "max_distance_um", "theirs the first such pixel, ours their mean's distance to the centroid"),
     *(_p(f"Texture_{theirs}_SCALE_ANGLE_LEVELS", f"haralick_{ours}_d{{distance}}_mean",
          f"{_LEVELS}; each angle with texture_each_direction") for theirs, ours in _HARALICK.items()),
-    *(_p(f"RadialDistribution_FracAtD_{k}of4", f"radial_fraction_{k}") for k in range(1, 5)),
-    *(_p(f"RadialDistribution_MeanFrac_{k}of4", f"radial_mean_fraction_{k}") for k in range(1, 5)),
-    *(_p(f"RadialDistribution_RadialCV_{k}of4", f"radial_cv_{k}") for k in range(1, 5)),
+    *(_p(f"RadialDistribution_FracAtD_{k}of4", f"radial_fraction_{k}", _WAYS) for k in range(1, 5)),
+    *(_p(f"RadialDistribution_MeanFrac_{k}of4", f"radial_mean_fraction_{k}", _WAYS) for k in range(1, 5)),
+    *(_p(f"RadialDistribution_RadialCV_{k}of4", f"radial_cv_{k}", _WAYS) for k in range(1, 5)),
     *(_p(f"RadialDistribution_ZernikeMagnitude_{n}_{m}", f"zernike_magnitude_{n}_{m}") for n, m in _ORDERS),
-    *(_p(f"RadialDistribution_ZernikePhase_{n}_{m}", f"zernike_phase_{n}_{m}_rad", "ours is pi / 2 - theirs")
+    *(_p(f"RadialDistribution_ZernikePhase_{n}_{m}", f"zernike_phase_{n}_{m}_rad", "ours = theirs + (m - 1) pi / 2, modulo 2 pi")
       for n, m in _ORDERS if m),
     *(Same(f"RadialDistribution_ZernikePhase_{n}_0", "-", "the same for every object") for n in range(0, 10, 2)),
     *(_p(f"Granularity_{k}", f"granularity_{k}", "theirs in per cent, of the whole image; ours of the cell alone")
@@ -160,7 +161,7 @@ _QUPATH = (
 _STATISTICS = {
     "Min": ("min", ""), "Max": ("max", ""), "Mean": ("mean", ""), "Median": ("q50", ""),
     "MeanMedianDiff": ("mean_median_difference", ""), "Std": ("sd", "theirs of samples, ours of populations"),
-    "IQR": ("iqr", ""), "MAD": ("mad", ""), "Skewness": ("skewness", ""), "Kurtosis": ("kurtosis", ""),
+    "IQR": ("iqr", ""), "MAD": ("mad", ""), "Skewness": ("skewness", "theirs 0 where flat, ours NaN"), "Kurtosis": ("kurtosis", "theirs -3 where flat, ours NaN"),
     "HistEnergy": ("energy", "bins differ"), "HistEntropy": ("entropy_bits", "bins differ; theirs in nats"),
 }  # fmt: skip
 _GRADIENT = {

@@ -18,7 +18,7 @@ PLANE: tuple[Column, ...] = (
         for n, m in _TERMS
     ),
     *(
-        Column(f"zernike_phase_{n}_{m}_rad", "float64", "rad", f"its direction: phase of the moment of order {n} and repetition {m}, y downwards; NaN for a single pixel and where the magnitude is less than 1e-9 of the mean", f"arg(sum of v R_{n},{m}(r) exp(i {m} phi))", _ZERNIKE, -3.1415926536, 3.1415926536, "radial_zernike", "plane")
+        Column(f"zernike_phase_{n}_{m}_rad", "float64", "rad", f"its direction: phase of the moment of order {n} and repetition {m}, y downwards; NaN for a single pixel and where the magnitude is less than 1e-9 of the mean count in the plane's unit and its offset", f"arg(sum of v R_{n},{m}(r) exp(i {m} phi))", _ZERNIKE, -3.1415926536, 3.1415926536, "radial_zernike", "plane")
         for n, m in _TERMS if m
     ),
 )  # fmt: skip
