@@ -1,20 +1,3 @@
-def cell_polygons(wildcards):
-    """The outlines of the sample's cells; none unless `polygons.enabled`."""
-    return in_results(f"samples/{wildcards.sample}/cells.geojson.gz") if config["polygons"]["enabled"] else []
-
-
-def last_results():
-    """What every sample ends with."""
-    names = ["columns.json", "overlay.png", *["cells.geojson.gz"] * config["polygons"]["enabled"], "integrity.json"]
-    return expand(in_results("samples/{sample}/{name}"), sample=SAMPLES, name=names)
-
-
-def tables_of_status(wildcards):
-    """The sample's CSV files: of all cells and of each status."""
-    names = ["cells", "healthy", "abnormal", "uncertain", "excluded"]
-    return [in_results(f"samples/{wildcards.sample}/{name}.csv") for name in names]
-
-
 rule tables:
     input:
         measurements=in_results("samples/{sample}/measure/measurements.parquet"),

@@ -163,7 +163,7 @@ def read_schema(path: Path) -> pa.Schema:
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The whole table (Parquet or CSV), or its named columns in the order asked for.
 
-    Columns of a CSV that `cellseg.columns` knows get their type, others what they look like; empty number fields are NaN.
+    Columns of a CSV that `cellseg.columns` knows get their type, others what they look like; empty numbers are NaN.
 
     Raises
     ------
