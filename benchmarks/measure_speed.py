@@ -60,7 +60,7 @@ def compare(n_cells: int) -> None:
     colour = synthetic_pixels(labels)
     gray = np.ascontiguousarray(colour[..., :1])
     cases = {
-        "shared": (gray, MeasureSettings(families=some)),
+        "shared": (gray, MeasureSettings(families=some, ring_um=0)),
         "default": (gray, MeasureSettings()),
         "default, H&E": (colour, MeasureSettings()),
     }
