@@ -6,12 +6,21 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from cellseg.measure.patches import Patches
 from cellseg.preprocess.normalize import Plane
 from cellseg.types import Labels, Pixels
 
 
 def measure_edge_sharpness(
-    labels: Labels, pixels: Pixels, ids: Labels, boxes: NDArray[np.int64], *, gray: Plane, contrast: float, mpp: float
+    labels: Labels,
+    ids: Labels,
+    boxes: NDArray[np.int64],
+    patches: Patches,
+    patch_pixels: Pixels,
+    *,
+    gray: Plane,
+    contrast: float,
+    mpp: float,
 ) -> NDArray[np.float64]:
     """Mean Sobel gradient along each cell's outline, relative to the slide's contrast, 1/um.
 
@@ -23,10 +32,12 @@ def measure_edge_sharpness(
     ----------
     labels : (H, W) ndarray of uint32
         A window that holds the cells whole with 1 px around them, except where the image ends.
-    pixels : (H, W, C) ndarray of uint8 or uint16
-        The same window of the image.
     ids, boxes : (n,), (n, 4) ndarray
         The cells and their boxes in the window (y0, y1, x0, x1; px).
+    patches : Patches
+        The same cells cut out of the window.
+    patch_pixels : (m, C) ndarray of uint8 or uint16
+        The image in the patches (`cut_pixels`).
     gray : Plane
         How gray is made of the channels.
     contrast : float
@@ -41,12 +52,8 @@ def measure_edge_sharpness(
     """
     if not contrast > 0 or not len(ids):
         return np.full(len(ids), np.nan)
-    boxes = np.ascontiguousarray(boxes)
-    sizes = (boxes[:, 1] - boxes[:, 0] + 2) * (boxes[:, 3] - boxes[:, 2] + 2)
-    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    around = np.empty((1, int(starts[-1]), pixels.shape[2]), pixels.dtype)
-    _copy_boxes(np.ascontiguousarray(pixels), boxes, starts, around)
-    slopes = _mean_gradient(labels, ids, boxes, starts, gray.render(around)[0])
+    around = gray.render(patch_pixels[None])[0]
+    slopes = _mean_gradient(labels, ids, np.ascontiguousarray(boxes), patches.starts, around)
     return np.asarray(slopes * (gray.scale / contrast / mpp))
 
 
@@ -59,28 +66,6 @@ def _on_outline(labels: Labels, y: int, x: int, value: int) -> bool:
         or (x > 0 and labels[y, x - 1] != value)
         or (x + 1 < width and labels[y, x + 1] != value)
     )
-
-
-@njit(nogil=True, cache=True)
-def _copy_boxes(pixels: Pixels, boxes: NDArray[np.int64], starts: NDArray[np.int64], out: Pixels) -> None:
-    """Each cell's box with 1 px around it, row after row; beyond the image the border pixels go on."""
-    height, width, n_channels = pixels.shape
-    lines, flat = pixels.reshape(height, width * n_channels), out.reshape(out.size)
-    for cell in range(len(boxes)):
-        at = starts[cell] * n_channels
-        left, right = boxes[cell, 2] - 1, boxes[cell, 3] + 1
-        first, last = max(left, 0), min(right, width)
-        for y in range(boxes[cell, 0] - 1, boxes[cell, 1] + 1):
-            line = lines[min(max(y, 0), height - 1)]
-            if first > left:
-                flat[at : at + n_channels] = line[:n_channels]
-                at += n_channels
-            count = (last - first) * n_channels
-            flat[at : at + count] = line[first * n_channels : last * n_channels]
-            at += count
-            if last < right:
-                flat[at : at + n_channels] = line[(width - 1) * n_channels :]
-                at += n_channels
 
 
 @njit(nogil=True, cache=True)

@@ -77,11 +77,6 @@ def radius_text(radius_um: float) -> str:
     return np.format_float_positional(radius_um, trim="-").replace(".", "p")
 
 
-def nearest_distances(centroids_px: NDArray[np.float64], *, height_px: int, width_px: int) -> NDArray[np.float64]:
-    """(n,) float64: distance from each point to the nearest other one, px; NaN where there is no other."""
-    return nearest_points(centroids_px, 1, height_px=height_px, width_px=width_px)[1][:, 0]
-
-
 def disc_in_image(
     centroids_px: NDArray[np.float64], radius_px: float, *, height_px: int, width_px: int
 ) -> NDArray[np.float64]:

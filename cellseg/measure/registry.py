@@ -162,7 +162,7 @@ def _gradient(view: CellWindow, plane: PlaneValues) -> Values:
 def _focus(view: CellWindow) -> Values:
     recipe = view.recipe
     sharpness = measure_edge_sharpness(
-        view.labels, view.pixels, view.ids, view.boxes,
+        view.labels, view.ids, view.boxes, view.patches, view.patch_pixels,
         gray=gray_plane(recipe), contrast=recipe.gray_contrast, mpp=recipe.mpp,
     )  # fmt: skip
     return {"edge_sharpness_per_um": sharpness}

@@ -21,6 +21,8 @@ from cellseg.measure.power_sums import middles, shift_powers, sum_powers, sum_we
 ORDER = 9
 TERMS = tuple((n, m) for n in range(ORDER + 1) for m in range(n % 2, n + 1, 2))
 """(n, m) of the 30 moments, in the order of the columns."""
+_LEAST = 1e-9
+"""Of the mean value; a magnitude that is less has no phase."""
 
 
 def measure_zernike(patches: Patches) -> dict[str, NDArray[np.float64]]:
@@ -80,9 +82,6 @@ def measure_radial_zernike(
             sure = sizes[at] > _LEAST * level
             out[f"zernike_phase_{n}_{m}_rad"] = np.where(sure, phases[at], np.nan)
     return out
-
-
-_LEAST = 1e-9
 
 
 def _moments(patches: Patches, sums: NDArray[np.float64], circles: NDArray[np.float64]) -> NDArray[np.float64]:

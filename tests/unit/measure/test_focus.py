@@ -7,13 +7,17 @@ from scipy import ndimage
 
 from cellseg.measure.boxes import scan_cells
 from cellseg.measure.focus import measure_edge_sharpness
+from cellseg.measure.patches import cut_patches, cut_pixels
 from cellseg.preprocess.normalize import gray_plane
 
 
 def sharpness(labels, pixels, *, mpp=1.0, contrast=100.0):
     cells = scan_cells(labels)
     plane = gray_plane(recipe_for(pixels))
-    return measure_edge_sharpness(labels, pixels, cells.ids, cells.boxes, gray=plane, contrast=contrast, mpp=mpp)
+    patches = cut_patches(labels, cells.ids, cells.boxes, cells.n_pixels)
+    return measure_edge_sharpness(
+        labels, cells.ids, cells.boxes, patches, cut_pixels(pixels, patches), gray=plane, contrast=contrast, mpp=mpp
+    )
 
 
 def square(size=20):

@@ -5,8 +5,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 from cellseg.columns.neighborhood import COLUMNS
-from cellseg.measure.neighborhood import disc_in_image, measure_neighborhoods, nearest_distances, radius_text
-from cellseg.measure.point_bins import count_within
+from cellseg.measure.neighborhood import disc_in_image, measure_neighborhoods, radius_text
+from cellseg.measure.point_bins import count_within, nearest_points
 
 
 def scattered(n, height, width, seed=0, clusters=0):
@@ -26,7 +26,7 @@ def test_equal_a_kd_tree(n, clusters, height, width):
     size = {"height_px": height, "width_px": width}
 
     expected = tree.query(points, k=2)[0][:, 1]
-    assert np.allclose(nearest_distances(points, **size), expected, rtol=1e-12)
+    assert np.allclose(nearest_points(points, 1, **size)[1][:, 0], expected, rtol=1e-12)
     for radius in (0.4, 7.0, 61.3, 5000.0):
         assert np.array_equal(
             count_within(points, radius, **size), tree.query_ball_point(points, radius, return_length=True) - 1
@@ -44,7 +44,7 @@ def test_alone_and_empty():
 def test_one_place_twice_is_distance_zero():
     points = np.array([[3.0, 4.0], [3.0, 4.0], [8.0, 4.0]])
 
-    assert nearest_distances(points, height_px=10, width_px=10).tolist() == [0, 0, 5]
+    assert nearest_points(points, 1, height_px=10, width_px=10)[1][:, 0].tolist() == [0, 0, 5]
 
 
 def test_lattice_has_its_density_even_in_the_corner():
