@@ -11,7 +11,6 @@ compiled in each run (`io/kernel_cache.py`).
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -170,9 +169,12 @@ def _first_pass(out: Path, *, whole: bool) -> Iterator[Path]:
     if whole:
         yield out
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".tmp-measured-") as folder:
-        yield Path(folder) / "measured.parquet"
+    # of one name, so that what a killed run left is written over by the next
+    first = out.with_name(f".tmp-first-{out.stem}.parquet")
+    try:
+        yield first
+    finally:
+        first.unlink(missing_ok=True)
 
 
 def plan_jobs(cells: Cells, tile_px: int) -> list[NDArray[np.int64]]:

@@ -75,6 +75,7 @@ def test_all_families_are_the_same_for_any_tile_and_workers(tmp_path):
     for tile_px, workers in [(64, 2), (100, 1)]:
         cut = measured_bytes(*pair, tmp_path / "cut.parquet", recipe, settings=ALL, tile_px=tile_px, workers=workers)
         assert cut == whole
+    assert not list(tmp_path.glob(".tmp-*")), "the first pass leaves nothing behind"
     table = read_columns(tmp_path / "whole.parquet")
     for name, values in measure_image(labels, pixels, recipe=recipe, settings=ALL).items():
         assert np.array_equal(table[name], values, equal_nan=values.dtype == float), name
