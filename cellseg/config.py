@@ -13,10 +13,11 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails
 
 from cellseg.base_config import Settings
+from cellseg.classify_config import ClassifySettings
 from cellseg.measure_config import MeasureSettings
 from cellseg.network_config import MaskRcnnSettings, TissueSettings, TrainSettings
 from cellseg.polygon_config import PolygonSettings
-from cellseg.types import STAINS, Stain, Status
+from cellseg.types import Stain
 
 Level = Annotated[int, Field(ge=1, le=255)]
 
@@ -203,90 +204,6 @@ class SegmentationSettings(Settings):
         return ThresholdSettings.model_validate(self.threshold.model_dump() | self.by_stain.get(stain, {}))
 
 
-class Rule(Settings):
-    """One rule: a column and bounds; a cell outside of them gets `status`."""
-
-    column: str
-    """name of a numeric column of the cells table; its unit is in its name."""
-    above: float | None = None
-    """the rule hits when the value is greater."""
-    below: float | None = None
-    """the rule hits when the value is less."""
-    status: Literal["abnormal", "uncertain"] = "abnormal"
-    """what the cell becomes."""
-    stains: tuple[Stain, ...] = STAINS
-    """slides the rule applies to."""
-    tissues: tuple[str, ...] = ()
-    """tissues that the rule applies to, by the column `tissue`; empty: all, and cells without one."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Rule:
-        if self.above is None and self.below is None:
-            raise ValueError("a rule needs above, below or both")
-        return self
-
-
-class ReferenceSettings(Settings):
-    """Robust z against the cells of the sheet's `reference` samples of the same stain."""
-
-    enabled: bool = True
-    """false: only rules judge."""
-    features: tuple[str, ...] = (
-        "area_um2", "eccentricity", "solidity", "circularity", "od_hematoxylin_mean", "od_hematoxylin_sd",
-        "nearest_neighbor_um",
-    )  # fmt: skip
-    """columns that the score is made of; those that a stain does not have are left out and named in the log."""
-    score: Literal["rms", "max"] = "rms"
-    """how the absolute robust z of the features become one score: root mean square, or the largest."""
-    z_clip: float = Field(default=10.0, gt=0)
-    """robust z; larger ones count as this, so that one wild feature does not rule."""
-    uncertain_quantile: float = Field(default=0.95, gt=0, lt=1)
-    """fraction of healthy reference cells; a score over theirs is at least uncertain."""
-    abnormal_quantile: float = Field(default=0.99, gt=0, lt=1)
-    """fraction of healthy reference cells; a score over theirs is abnormal."""
-    interval: float = Field(default=0.95, gt=0, lt=1)
-    """fraction of healthy reference cells inside the interval that reasons quote."""
-    reason_z: float = Field(default=2.0, ge=0)
-    """robust z; a feature beyond it is named as a reason."""
-    min_cells: int = Field(default=50, ge=3)
-    """cells; a reference of fewer judges nothing."""
-    by_tissue: bool = False
-    """true: cells are compared with healthy cells of their own tissue, where the reference has `min_cells` of them; else with all."""
-
-    @model_validator(mode="after")
-    def _check(self) -> ReferenceSettings:
-        if self.uncertain_quantile > self.abnormal_quantile:
-            raise ValueError(
-                f"uncertain_quantile {self.uncertain_quantile} is over abnormal_quantile {self.abnormal_quantile}"
-            )
-        return self
-
-
-class ExcludeSettings(Settings):
-    """Which cells are not judged; each keeps its row, with the reason."""
-
-    border: bool = True
-    """cells cut by the image's border."""
-    min_area_um2: float = Field(default=10.0, ge=0)
-    """um2; smaller ones are more likely debris."""
-    min_focus_fraction: float = Field(default=0.3, ge=0, le=1)
-    """fraction of the slide's median edge sharpness; cells under it are out of focus."""
-    tissues: tuple[str, ...] = ()
-    """tissues, by the column `tissue`, whose cells alone are judged (such as [adenocarcinoma]); empty: all."""
-
-
-class ClassifySettings(Settings):
-    """The verdict on each cell: exclusion first, then rules and reference; the graver verdict wins."""
-
-    exclude: ExcludeSettings = ExcludeSettings()
-    rules: tuple[Rule, ...] = (
-        Rule(column="area_um2", above=120.0, status="abnormal", stains=("he", "hdab")),
-        Rule(column="solidity", below=0.8, status="uncertain", stains=("he", "hdab")),
-    )
-    """list of {column, above, below, status, stains, tissues}: a nucleus over 12 um wide is abnormal, one too ragged is not decided."""
-    reference: ReferenceSettings = ReferenceSettings()
-
-
 class ReportSettings(Settings):
     """Pictures."""
 
@@ -325,7 +242,3 @@ class Config(Settings):
     polygons: PolygonSettings = PolygonSettings()
     train: TrainSettings = TrainSettings()
     compute: ComputeSettings = ComputeSettings()
-
-
-MOST_GRAVE: tuple[Status, ...] = ("excluded", "abnormal", "uncertain", "healthy")
-"""When several verdicts meet, the first of these wins."""

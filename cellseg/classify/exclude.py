@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from cellseg.classify.finding import Finding, float_column
 from cellseg.classify.tissues import TISSUE, check_mapped, find_other_tissues
 from cellseg.classify.words import write_apart, write_bound, write_number
+from cellseg.classify_config import ExcludeSettings
 from cellseg.columns import full_name
-from cellseg.config import ExcludeSettings
 from cellseg.errors import ConfigError
 
 SHARPNESS = "edge_sharpness_per_um"

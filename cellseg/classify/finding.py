@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cellseg.config import MOST_GRAVE
+from cellseg.classify_config import MOST_GRAVE
 from cellseg.types import Status
 
 SEPARATOR = "; "

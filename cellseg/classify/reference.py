@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from cellseg.classify.finding import Finding, float_column
 from cellseg.classify.tissues import in_tissues, list_tissues
 from cellseg.classify.words import write_apart, write_interval, write_number
-from cellseg.config import ReferenceSettings
+from cellseg.classify_config import ReferenceSettings
 from cellseg.errors import ModelError
 from cellseg.types import Stain
 

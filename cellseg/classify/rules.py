@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from cellseg.classify.finding import Finding, float_column
 from cellseg.classify.tissues import TISSUE, check_mapped, in_tissues
 from cellseg.classify.words import write_apart, write_bound
+from cellseg.classify_config import Rule
 from cellseg.columns import full_name
-from cellseg.config import Rule
 from cellseg.errors import ConfigError
 from cellseg.types import Stain
 

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cellseg.classify.finding import Finding
+from cellseg.classify_config import ExcludeSettings, Rule
 from cellseg.columns import mapped_tissues, safe_names
-from cellseg.config import ExcludeSettings, Rule
 from cellseg.errors import ConfigError
 
 TISSUE = "tissue"

@@ -13,8 +13,8 @@ from cellseg.classify.finding import Finding, combine_findings
 from cellseg.classify.reference import ReferenceFit, check_reference, judge_by_reference
 from cellseg.classify.rules import apply_rules, check_rules, rules_for, without_rule
 from cellseg.classify.tissues import TISSUE
+from cellseg.classify_config import ClassifySettings
 from cellseg.columns import Column, find_column, full_name
-from cellseg.config import ClassifySettings
 from cellseg.types import Stain
 
 VERDICT_COLUMNS: tuple[Column, ...] = tuple(

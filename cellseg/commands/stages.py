@@ -218,7 +218,7 @@ def reference(
     settings: SettingsOption = None,
 ) -> None:
     """Fit what healthy cells look like, from the reference samples of one stain; failed ones are left out and named."""
-    from cellseg.config import ClassifySettings
+    from cellseg.classify_config import ClassifySettings
     from cellseg.io.settings import read_settings
     from cellseg.stages.reference import fit_reference
 
@@ -244,7 +244,7 @@ def classify(
     """Give each cell its status, score and reasons: a Parquet table, one row a cell."""
 
     def act() -> None:
-        from cellseg.config import ClassifySettings
+        from cellseg.classify_config import ClassifySettings
         from cellseg.io.settings import read_settings
         from cellseg.stages.classify import classify_cells, tissue_notes
         from cellseg.stages.preprocess import read_recipe

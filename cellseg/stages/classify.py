@@ -10,7 +10,7 @@ from cellseg.classify.reference import ReferenceFit
 from cellseg.classify.rules import rules_for
 from cellseg.classify.tissues import unknown_tissues
 from cellseg.classify.verdict import VERDICT_COLUMNS, check_verdict_inputs, judge_cells, verdict_inputs
-from cellseg.config import ClassifySettings
+from cellseg.classify_config import ClassifySettings
 from cellseg.errors import ModelError
 from cellseg.io.table import TableWriter, read_batches, read_schema
 from cellseg.preprocess.recipe import Recipe

@@ -14,8 +14,8 @@ from cellseg.classify.exclude import SHARPNESS, check_exclusion, exclusion_colum
 from cellseg.classify.finding import float_column
 from cellseg.classify.reference import ReferenceFit, fit_healthy
 from cellseg.classify.tissues import TISSUE
+from cellseg.classify_config import ClassifySettings, ExcludeSettings, ReferenceSettings
 from cellseg.columns import full_name
-from cellseg.config import ClassifySettings, ExcludeSettings, ReferenceSettings
 from cellseg.io.atomic import write_json
 from cellseg.io.table import read_batches, read_schema
 from cellseg.stages.outcome import read_failure

@@ -12,7 +12,7 @@ from cell_tables import mapped, measured, recipe, write_measured
 
 from cellseg.classify.reference import fit_healthy
 from cellseg.classify.verdict import judge_cells
-from cellseg.config import ClassifySettings, ReferenceSettings, Rule
+from cellseg.classify_config import ClassifySettings, ReferenceSettings, Rule
 from cellseg.stages.classify import classify_cells
 from cellseg.stages.reference import fit_reference
 from cellseg.stages.tables import write_tables

@@ -12,7 +12,7 @@ from cell_tables import mapped, measured
 from cellseg.classify.reference import FeatureFit, ReferenceFit
 from cellseg.classify.tissues import unknown_tissues
 from cellseg.classify.verdict import check_verdict_inputs, judge_cells, verdict_inputs
-from cellseg.config import ClassifySettings, ExcludeSettings, ReferenceSettings, Rule
+from cellseg.classify_config import ClassifySettings, ExcludeSettings, ReferenceSettings, Rule
 from cellseg.errors import ConfigError, ModelError
 
 FOUR = ["stroma", "gland", "", "gland"]

@@ -13,7 +13,7 @@ from cellseg.classify.finding import Finding, combine_findings
 from cellseg.classify.reference import FeatureFit, ReferenceFit, fit_feature, fit_healthy, score_cells
 from cellseg.classify.rules import check_rules, rules_for
 from cellseg.classify.verdict import check_verdict_inputs, judge_cells, verdict_inputs
-from cellseg.config import ClassifySettings, ExcludeSettings, ReferenceSettings, Rule
+from cellseg.classify_config import ClassifySettings, ExcludeSettings, ReferenceSettings, Rule
 from cellseg.errors import ConfigError, ModelError
 
 NAN = float("nan")

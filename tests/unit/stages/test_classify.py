@@ -11,7 +11,7 @@ import pytest
 from asserts import assert_partition, assert_table
 from cell_tables import COLUMNS, mapped, measured, recipe, write_measured
 
-from cellseg.config import ClassifySettings, ExcludeSettings, ReferenceSettings, Rule
+from cellseg.classify_config import ClassifySettings, ExcludeSettings, ReferenceSettings, Rule
 from cellseg.errors import ConfigError, ModelError, TableError
 from cellseg.stages.classify import classify_cells, read_reference, tissue_notes
 from cellseg.stages.outcome import Failure, write_failure

@@ -8,7 +8,8 @@ import pytest
 from cell_tables import measured, recipe, write_measured
 from fields import discs
 
-from cellseg.config import ClassifySettings, ReportSettings, Rule
+from cellseg.classify_config import ClassifySettings, Rule
+from cellseg.config import ReportSettings
 from cellseg.errors import LabelError, TableError
 from cellseg.io.labels import write_labels
 from cellseg.io.slide import open_slide

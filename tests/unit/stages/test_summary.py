@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from cell_tables import mapped, measured, recipe, write_measured
 
+from cellseg.classify_config import ClassifySettings, Rule
 from cellseg.cohort_columns import LEDGER_COLUMNS, SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS, WDBC_COLUMNS
-from cellseg.config import ClassifySettings, Rule
 from cellseg.errors import TableError
 from cellseg.io.atomic import write_json
 from cellseg.measure.wdbc import FEATURES
