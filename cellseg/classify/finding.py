@@ -26,6 +26,20 @@ class Finding:
     texts: str | Sequence[str]
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """What one judge says of the cells of a table, in its order.
+
+    `score` (n,) float64 is higher for the more abnormal, `probability` (n,) that of being abnormal, `p_value` (n,) that
+    of healthy cells being as strange; NaN where the judge states none.
+    """
+
+    score: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    p_value: NDArray[np.float64]
+    findings: list[Finding]
+
+
 def float_column(table: pa.Table, name: str) -> NDArray[np.float64]:
     """A numeric or bool column as float64, nulls as NaN."""
     return np.asarray(table[name].to_numpy(), dtype=np.float64)
