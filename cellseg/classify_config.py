@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from cellseg.base_config import Settings
 from cellseg.types import STAINS, Stain, Status
@@ -127,3 +127,29 @@ class ClassifySettings(Settings):
     """list of {column, above, below, status, stains, tissues}: a nucleus over 12 um wide is abnormal, one too ragged is not decided."""
     reference: ReferenceSettings = ReferenceSettings()
     model: ModelSettings = ModelSettings()
+
+
+class LabelSettings(Settings):
+    """What the classes of labelled cells mean: healthy, abnormal, or nothing that a model should learn.
+
+    The classes `healthy` and `abnormal` mean themselves wherever no list says otherwise.
+    """
+
+    names: dict[str, str] = Field(default={})
+    """class as files write it (such as a number) -> its name; the lists below take both."""
+    healthy: tuple[str, ...] = ()
+    """classes of healthy cells."""
+    abnormal: tuple[str, ...] = ()
+    """classes of abnormal cells."""
+    ignored: tuple[str, ...] = Field(default=(), validation_alias=AliasChoices("ignored", "drop"))
+    """classes whose cells get no row."""
+
+    @model_validator(mode="after")
+    def _check(self) -> LabelSettings:
+        of: dict[str, str] = {}
+        for side in ("healthy", "abnormal", "ignored"):
+            for listed in getattr(self, side):
+                name = self.names.get(listed, listed)
+                if of.setdefault(name, side) != side:
+                    raise ValueError(f"class {name!r} is both {of[name]} and {side}; keep it in one list")
+        return self
