@@ -153,3 +153,66 @@ class LabelSettings(Settings):
                 if of.setdefault(name, side) != side:
                     raise ValueError(f"class {name!r} is both {of[name]} and {side}; keep it in one list")
         return self
+
+
+class TrainClassifierSettings(Settings):
+    """How `cellseg train classifier` makes a supervised model, and how it is tested."""
+
+    model: Literal["logistic", "boosting", "both"] = "both"
+    """logistic regression, gradient boosted trees, or the mean of their log-odds."""
+    features: tuple[str, ...] = ()
+    """columns by name (`area_um2`), pattern (`*_erythrocyte_*`) or family (`shape`); empty: all that was measured but identity, position, orientation, flags and what segmenter and tissue map say."""
+    without: tuple[str, ...] = ()
+    """columns by name, pattern or family that are left out after all."""
+    max_missing: float = Field(default=0.5, ge=0, lt=1)
+    """fraction; columns that more of the cells lack are left out."""
+    select: Literal["none", "stable"] = "none"
+    """stable: of the features, those that part abnormal from healthy in the same direction on most groups; chosen anew in every fold."""
+    stable_share: float = Field(default=0.8, gt=0.5, le=1)
+    """fraction of groups that must agree on the direction."""
+    stable_strength: float = Field(default=0.05, ge=0, lt=0.5)
+    """AUROC over 0.5 (or under), mean of the groups, that a feature must reach alone."""
+    balance: Literal["class", "class_and_group", "class_group_and_type"] = "class"
+    """class: healthy and abnormal count alike; class_and_group: inside of each, groups more alike than their cells; class_group_and_type: inside of each group its fine classes too."""
+    balance_power: float = Field(default=0.5, ge=0, le=1)
+    """a group (and fine class) counts by its cells to this power: 0 all alike, 1 by their cells."""
+    groups: Literal["required", "cells_are_independent"] = "required"
+    """required: cells of one patient or slide are never parted by cross-validation; cells_are_independent: rows are parted at random, for tables whose rows are patients."""
+    train_only_groups: tuple[str, ...] = ()
+    """groups that are only ever trained on, such as one that holds a single class."""
+    max_folds: int = Field(default=20, ge=2, le=1000)
+    """of at most so many groups each is left out in turn; of more, they are left out in so many parts."""
+    inner_folds: int = Field(default=20, ge=2, le=1000)
+    """the same for the cross-validation inside of each fold, that calibration and conformal scores come from."""
+    random_folds: int = Field(default=10, ge=2, le=100)
+    """parts of a random split: of cells_are_independent, and of the test for leaks."""
+    calibration: Literal["platt", "isotonic"] = "platt"
+    """how log-odds become probabilities, fitted on groups that were left out: a sigmoid, or a rising staircase."""
+    prior: float = Field(default=0.5, gt=0, lt=1)
+    """share of abnormal cells that probabilities assume; 0.5: no opinion."""
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    """probability over which a cell is called abnormal."""
+    penalty: float = Field(default=100.0, gt=0)
+    """logistic: weight of the squared coefficients against the loss summed over cells; larger is smoother."""
+    clip: float = Field(default=5.0, gt=0)
+    """logistic: robust z; values farther out count as this."""
+    max_steps: int = Field(default=500, ge=10)
+    """logistic: steps of the optimiser."""
+    trees: int = Field(default=150, ge=1, le=5000)
+    """boosting: number of trees."""
+    learning_rate: float = Field(default=0.08, gt=0, le=1)
+    """boosting: how far each tree goes."""
+    max_leaves: int = Field(default=12, ge=2, le=255)
+    """boosting: leaves a tree."""
+    min_leaf_cells: int = Field(default=40, ge=1)
+    """boosting: training cells a leaf has at least."""
+    l2: float = Field(default=5.0, ge=0)
+    """boosting: pull of leaves to zero."""
+    feature_share: float = Field(default=0.15, gt=0, le=1)
+    """boosting: fraction of the features that each split may choose from, drawn anew."""
+    seed: int = Field(default=0, ge=0)
+    """of trees, random splits and permutations."""
+    leak_gap: float = Field(default=0.1, ge=0, le=0.5)
+    """AUROC; a random split that is better than groups left out by more is reported as flattery."""
+    leak_accuracy: float = Field(default=0.9, gt=0, le=1)
+    """balanced accuracy with which one column alone may tell the group before it is reported."""
