@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import AliasChoices, Field, model_validator
 
@@ -13,15 +13,49 @@ MOST_GRAVE: tuple[Status, ...] = ("excluded", "abnormal", "uncertain", "healthy"
 """When several verdicts meet, the first of these wins."""
 
 
-class Rule(Settings):
-    """One rule: a column and bounds; a cell outside of them gets `status`."""
+class Condition(Settings):
+    """What a cell is asked: one column and bounds, or conditions of which all, or any, hold.
 
-    column: str
+    NaN is neither above nor below: a condition on it does not hold.
+    """
+
+    column: str = ""
     """name of a numeric column of the cells table; its unit is in its name."""
     above: float | None = None
-    """the rule hits when the value is greater."""
+    """holds when the value is greater."""
     below: float | None = None
-    """the rule hits when the value is less."""
+    """holds when the value is less; with above too: outside of both."""
+    all: tuple[Condition, ...] | None = None
+    """holds when all of these do; with any too: both must hold."""
+    any: tuple[Condition, ...] | None = None
+    """holds when one of these does."""
+
+    @model_validator(mode="after")
+    def _check_condition(self) -> Self:
+        what = "a rule" if isinstance(self, Rule) else "a condition"
+        for name, parts in (("all", self.all), ("any", self.any)):
+            if parts is not None and not parts:
+                raise ValueError(f"{what} with an empty `{name}` asks nothing; put conditions in, or take it away")
+        bounded = self.above is not None or self.below is not None
+        if self.all is not None or self.any is not None:
+            if self.column or bounded:
+                raise ValueError(f"{what} has either column with above or below, or all and any; move the column into all")
+        elif not self.column:
+            raise ValueError(f"{what} needs column with above or below, or all, or any")
+        elif not bounded:
+            raise ValueError(f"{what} needs above, below or both")
+        elif self.above is not None and self.below is not None and self.above < self.below:
+            raise ValueError(
+                f"every value is above {self.above:g} or below {self.below:g}; for what lies between, put both under all"
+            )
+        return self
+
+
+class Rule(Condition):
+    """One rule: a column and bounds, or conditions; a cell that it hits gets `status`."""
+
+    name: str = ""
+    """what reasons call the rule; empty: no name."""
     status: Literal["abnormal", "uncertain"] = "abnormal"
     """what the cell becomes."""
     stains: tuple[Stain, ...] = STAINS
@@ -30,9 +64,9 @@ class Rule(Settings):
     """tissues that the rule applies to, by the column `tissue`; empty: all, and cells without one."""
 
     @model_validator(mode="after")
-    def _check(self) -> Rule:
-        if self.above is None and self.below is None:
-            raise ValueError("a rule needs above, below or both")
+    def _check_name(self) -> Self:
+        if ";" in self.name or not self.name.isprintable():
+            raise ValueError(f"name {self.name!r} has a semicolon or a line break, which part reasons; take it out")
         return self
 
 
@@ -124,7 +158,7 @@ class ClassifySettings(Settings):
         Rule(column="area_um2", above=120.0, status="abnormal", stains=("he", "hdab")),
         Rule(column="solidity", below=0.8, status="uncertain", stains=("he", "hdab")),
     )
-    """list of {column, above, below, status, stains, tissues}: a nucleus over 12 um wide is abnormal, one too ragged is not decided."""
+    """list of {column, above, below, name, status, stains, tissues}, or with all or any, lists of {column, above, below, all, any}, in place of the column: a nucleus over 12 um wide is abnormal, one too ragged is not decided."""
     reference: ReferenceSettings = ReferenceSettings()
     model: ModelSettings = ModelSettings()
 
@@ -192,8 +226,8 @@ class TrainClassifierSettings(Settings):
     """share of abnormal cells that probabilities assume; 0.5: no opinion."""
     threshold: float = Field(default=0.5, gt=0, lt=1)
     """probability over which a cell is called abnormal."""
-    penalty: float = Field(default=100.0, gt=0)
-    """logistic: weight of the squared coefficients against the loss summed over cells; larger is smoother."""
+    penalty: float = Field(default=0.01, gt=0)
+    """logistic: weight of half the squared coefficients against the mean loss of a cell; larger is smoother."""
     clip: float = Field(default=5.0, gt=0)
     """logistic: robust z; values farther out count as this."""
     max_steps: int = Field(default=500, ge=10)
