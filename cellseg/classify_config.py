@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import AliasChoices, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from cellseg.base_config import Settings
 from cellseg.types import STAINS, Stain, Status
@@ -33,22 +33,25 @@ class Condition(Settings):
     @model_validator(mode="after")
     def _check_condition(self) -> Self:
         what = "a rule" if isinstance(self, Rule) else "a condition"
-        for name, parts in (("all", self.all), ("any", self.any)):
-            if parts is not None and not parts:
-                raise ValueError(f"{what} with an empty `{name}` asks nothing; put conditions in, or take it away")
-        bounded = self.above is not None or self.below is not None
-        if self.all is not None or self.any is not None:
-            if self.column or bounded:
-                raise ValueError(f"{what} has either column with above or below, or all and any; move the column into all")
-        elif not self.column:
-            raise ValueError(f"{what} needs column with above or below, or all, or any")
-        elif not bounded:
+        parts = [part for part in (self.all, self.any) if part is not None]
+        bounds = [bound for bound in (self.above, self.below) if bound is not None]
+        if () in parts:
+            raise ValueError(f"{what} with an empty all or any asks nothing; put conditions in, or take it away")
+        if parts and (self.column or bounds):
+            raise ValueError(f"{what} has a column with bounds, or all and any, not both; move the column into all")
+        if not parts and not self.column:
+            raise ValueError(f"{what} needs a column with above or below, or all, or any")
+        if not parts and not bounds:
             raise ValueError(f"{what} needs above, below or both")
-        elif self.above is not None and self.below is not None and self.above < self.below:
+        if self.above is not None and self.below is not None and self.above < self.below:
             raise ValueError(
                 f"every value is above {self.above:g} or below {self.below:g}; for what lies between, put both under all"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in plain(self).items() if value not in (None, "")}
 
 
 class Rule(Condition):

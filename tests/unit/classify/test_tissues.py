@@ -42,13 +42,13 @@ class TestRules:
     def test_hits_cells_of_its_tissue_alone_and_says_which(self):
         verdict = judge(cells([200, 200, 200, 50]), fit_of(150, abnormal_over=99), rules=[self.RULE])
         assert verdict["status"] == ["uncertain", "abnormal", "uncertain", "uncertain"]
-        assert verdict["reasons"][1].startswith("nucleus_area_um2 200 above 120 (rule for gland); ")
+        assert verdict["reasons"][1].startswith("nucleus_area_um2 200 um2 above 120 (rule for gland); ")
         assert "rule" not in verdict["reasons"][0] + verdict["reasons"][2]
 
     def test_a_rule_for_all_tissues_is_as_ever(self):
         verdict = judge(cells([200, 50, 200, 200]), rules=[Rule(column="area_um2", above=120)])
         assert verdict["status"] == ["abnormal", "healthy", "abnormal", "abnormal"]
-        assert verdict["reasons"][2] == "nucleus_area_um2 200 above 120 (rule)"
+        assert verdict["reasons"][2] == "nucleus_area_um2 200 um2 above 120 (rule)"
 
     def test_cells_that_no_rule_is_for_are_not_called_healthy(self):
         verdict = judge(cells([50, 50, 50, 200]), rules=[self.RULE])

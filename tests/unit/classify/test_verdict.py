@@ -90,9 +90,9 @@ class TestRules:
         verdict = judge(table, rules=rules)
         assert verdict["status"] == ["abnormal", "uncertain", "abnormal", "healthy"]
         assert verdict["reasons"] == [
-            "area_um2 142 above 120 (rule)",
+            "area_um2 142 um2 above 120 (rule)",
             "solidity 0.85 below 0.9 (rule)",
-            "area_um2 130 above 120 (rule); solidity 0.8 below 0.9 (rule)",
+            "area_um2 130 um2 above 120 (rule); solidity 0.8 below 0.9 (rule)",
             "",
         ]
         assert verdict["n_reasons"] == [1, 1, 2, 0]
@@ -214,7 +214,7 @@ class TestJudgeByReference:
         rule = Rule(column="area_um2", above=80, status="uncertain")
         verdict = judge(cells([142.0, 82.0]), reference(), rules=[rule])
         assert verdict["status"] == ["abnormal", "uncertain"]
-        assert verdict["reasons"][0] == "area_um2 142 above 80 (rule); area_um2 142 (healthy 38-91)"
+        assert verdict["reasons"][0] == "area_um2 142 um2 above 80 (rule); area_um2 142 (healthy 38-91)"
 
     def test_an_unusable_reference_leaves_every_cell_uncertain(self):
         verdict = judge(cells([60.0, 5.0]), reference(fault="12 cells, 50 needed"))
