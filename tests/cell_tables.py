@@ -40,6 +40,7 @@ def measured(n_cells: int, *, sample: str = "A", seed: int = 0, first_id: int = 
     data["nucleus_area_um2"] = np.round(rng.normal(60, 8, n_cells), 6)
     data["nucleus_aspect_ratio"] = data["nucleus_aspect_ratio"] + 1
     data["edge_sharpness_per_um"] = np.full(n_cells, 0.1)
+    data["saturated_fraction"] = np.zeros(n_cells)
     schema = schema_of(COLUMNS)
     return pa.table({f.name: pa.array((data | values)[f.name], f.type) for f in schema}, schema=schema)
 

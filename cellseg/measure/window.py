@@ -27,6 +27,7 @@ from cellseg.measure.registry import (
     Values,
     named,
 )
+from cellseg.measure.saturation import measure_saturation
 from cellseg.measure.tissue import no_tissue
 from cellseg.measure.view import CellWindow, detail_planes, outlined
 from cellseg.measure_config import MeasureSettings
@@ -99,6 +100,8 @@ def measure_window(
     out = _positions(cells, recipe) | _measure_batches(scene, labels, here, chosen[own], own, once=True)
     if len(chosen) > 1:
         out |= _measure_around(scene, labels, here, out, chosen)
+    at_limit = measure_saturation(labels, scene.pixels, here.ids, here.boxes, here.n_pixels, recipe)
+    out |= {"saturated_fraction": at_limit}
     out |= detected.columns_of(cells.ids) | (no_tissue(len(cells)) if tissue is None else tissue)
     return round_values(out)
 

@@ -29,7 +29,7 @@ from cellseg.types import Labels, Progress, silent
 INSTANCE_COLUMNS = tuple(
     column
     for column in columns_of(("identity", "detection", "flags"))
-    if column.name not in ("sample", "touches_border")
+    if column.name not in ("sample", "touches_border", "saturated_fraction")
 )
 """The columns of instances.parquet."""
 
