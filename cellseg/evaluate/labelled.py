@@ -127,7 +127,9 @@ def settle_marks(ids: Labels, codes: Ints) -> Settled:
     groups = np.arange(len(cells))
     low = np.asarray(ndimage.minimum(codes, inverse, groups), np.int64)
     high = np.asarray(ndimage.maximum(codes, inverse, groups), np.int64)
-    return Settled(cells.astype(np.uint32), np.where(low == high, low, -1), first.astype(np.int64), counts.astype(np.int64))
+    return Settled(
+        cells.astype(np.uint32), np.where(low == high, low, -1), first.astype(np.int64), counts.astype(np.int64)
+    )
 
 
 def class_sides(counts: Mapping[str, int], settings: LabelSettings) -> dict[str, Side]:
@@ -151,10 +153,12 @@ def class_sides(counts: Mapping[str, int], settings: LabelSettings) -> dict[str,
         known.update({settings.names.get(listed, listed): side for listed in lists[side]})
     lacking = [name for name in counts if name not in known]
     if lacking:
-        found = ", ".join(f"{name!r} ({counts[name]})" for name in sorted(counts, key=lambda name: (-counts[name], name)))
+        found = ", ".join(
+            f"{name!r} ({counts[name]})" for name in sorted(counts, key=lambda name: (-counts[name], name))
+        )
         raise ConfigError(
-            f"labels.healthy, labels.abnormal: nothing is said of {', '.join(map(repr, sorted(lacking)))}; classes found "
-            f"(marks): {found}; say of each whether it is healthy, abnormal or ignored, such as --classes "
+            f"labels.healthy, labels.abnormal: nothing is said of {', '.join(map(repr, sorted(lacking)))}; classes "
+            f"found (marks): {found}; say of each whether it is healthy, abnormal or ignored, such as --classes "
             f"'{lacking[0]}=abnormal'"
         )
     return {name: known[name] for name in counts}

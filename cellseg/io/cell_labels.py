@@ -9,6 +9,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,9 @@ def read_marks(path: Path) -> Marks:
             "(or x and y; points in cells); rename them"
         )
     if "class" not in names and "decision" not in names:
-        raise TableError(f"{path}: no column class (or decision); columns are {', '.join(names)}; add what each cell is")
+        raise TableError(
+            f"{path}: no column class (or decision); columns are {', '.join(names)}; add what each cell is"
+        )
     classes = _classes(table)
     samples, groups = (_texts(table[name]) if name in names else None for name in ("sample", "group"))
     if "cell_id" not in names and pair is not None:
@@ -113,24 +116,21 @@ def read_marks(path: Path) -> Marks:
 
 def _read_columns(path: Path) -> dict[str, pa.ChunkedArray]:
     """The columns that mean something here, by their names in small letters; those of text files as text."""
-    if path.suffix.lower() == ".parquet":
-        names = {name: name.strip().lower() for name in read_schema(path).names}
-        found = read_table(path, [name for name, plain in names.items() if plain in _READ])
-    elif path.suffix.lower() == ".txt":
+    kind = path.suffix.lower()
+    if kind == ".txt":
         return _read_text(path)
-    elif path.suffix.lower() in TABLES:
-        header, separator = _header(path)
-        names = {name: name.strip().lower() for name in header}
-        found = _read_csv(path, [name for name, plain in names.items() if plain in _READ], separator)
-    else:
+    if kind not in TABLES:
         raise TableError(f"{path}: unknown kind of file; expected a name that ends in {', '.join(TABLES)} or .geojson")
-    known = [names[name] for name in found.column_names]
-    if doubled := sorted({name for name in known if known.count(name) > 1}):
-        raise TableError(f"{path}: column {doubled[0]} is there more than once; keep one")
+    header, separator = (read_schema(path).names, "") if kind == ".parquet" else _header(path)
+    wanted = [name for name in header if name.strip().lower() in _READ]
+    known = [name.strip().lower() for name in wanted]
     if not known:
         raise TableError(
-            f"{path}: columns {', '.join(names)[:200] or 'none'}; expected cell_id or x and y, and class; name them so"
+            f"{path}: columns {', '.join(header)[:200] or 'none'}; expected cell_id or x and y, and class; name them so"
         )
+    if doubled := sorted({name for name in known if known.count(name) > 1}):
+        raise TableError(f"{path}: column {doubled[0]} is there more than once; keep one")
+    found = read_table(path, wanted) if kind == ".parquet" else _read_csv(path, wanted, separator)
     return dict(zip(known, found.columns, strict=True))
 
 
@@ -144,18 +144,17 @@ def _header(path: Path) -> tuple[list[str], str]:
     return next(csv.reader(lines, delimiter=separator)), separator
 
 
-def _lines(path: Path, n: int = -1) -> list[str]:
+def _lines(path: Path, n: int | None = None) -> list[str]:
+    """The first n lines of a text file, or all."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return [file.readline()] if n == 1 and path.stat().st_size else file.read().splitlines() if n != 1 else []
+        with path.open(encoding="utf-8-sig") as file:
+            return [line.rstrip("\n") for line in islice(file, n)]
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise TableError(f"{path}: cannot be read as text ({reason}); check the path, save it as UTF-8") from error
 
 
 def _read_csv(path: Path, names: Sequence[str], separator: str) -> pa.Table:
-    if not names:
-        return pa.table({})
     options = pyarrow.csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()), include_columns=list(names), strings_can_be_null=False
     )
@@ -177,11 +176,13 @@ def _read_text(path: Path) -> dict[str, pa.ChunkedArray]:
     for number, row in rows:
         if len(row) != len(names):
             raise TableError(
-                f"{path}: line {number} has {len(row)} fields, expected {len(names)}: {' '.join(names)}; correct it, or "
-                "save a CSV with these columns"
+                f"{path}: line {number} has {len(row)} fields, expected {len(names)}: {' '.join(names)}; correct it, "
+                "or save a CSV with these columns"
             )
     columns = zip(*(row for _, row in rows), strict=True) if rows else [()] * len(names)
-    return {name: pa.chunked_array([pa.array(column, pa.string())]) for name, column in zip(names, columns, strict=True)}
+    return {
+        name: pa.chunked_array([pa.array(column, pa.string())]) for name, column in zip(names, columns, strict=True)
+    }
 
 
 def _is_number(text: str) -> bool:
@@ -205,16 +206,15 @@ def _classes(table: Mapping[str, pa.ChunkedArray]) -> Texts:
 
 
 def _numbers(column: pa.ChunkedArray, name: str, path: Path) -> NDArray[np.float64]:
-    texts = _texts(column) if not pa.types.is_floating(column.type) else None
+    texts = _texts(column)
     try:
-        values = column.to_numpy() if texts is None else texts.astype(np.float64)
+        values = texts.astype(np.float64)
     except ValueError:
         values = np.array([float(text) if _is_number(text) else np.nan for text in texts], np.float64)
-    values = np.asarray(values, np.float64)
     wrong = ~np.isfinite(values)
     if wrong.any():
         at = int(np.argmax(wrong))
-        said = "nothing" if texts is None or not texts[at] else repr(texts[at])
+        said = repr(texts[at]) if texts[at] else "empty"
         raise TableError(f"{path}: row {at + 1}: {name} is {said}; expected a number; correct or remove that row")
     return values
 
@@ -244,10 +244,12 @@ def _times(column: pa.ChunkedArray, name: str, path: Path) -> NDArray[np.float64
             time = datetime.fromisoformat(text)
         except ValueError as error:
             raise TableError(
-                f"{path}: row {at + 1}: {name} is {text!r}; expected a time such as 2026-01-31T12:00:00 or a number, in "
-                "all rows alike; correct it"
+                f"{path}: row {at + 1}: {name} is {text!r}; expected a time such as 2026-01-31T12:00:00 or a number, "
+                "in all rows alike; correct it"
             ) from error
-        times[at] = (time - datetime.fromisoformat("1970-01-01T00:00:00" + ("" if time.tzinfo is None else "+00:00"))).total_seconds()
+        times[at] = (
+            time - datetime.fromisoformat("1970-01-01T00:00:00" + ("" if time.tzinfo is None else "+00:00"))
+        ).total_seconds()
     return times
 
 
@@ -307,7 +309,11 @@ def parse_classes(text: str) -> LabelSettings:
     ConfigError
         If a part is no `class=meaning`, a class is there twice, or the JSON or file is faulty.
     """
-    if text.lstrip().startswith("{") or ("=" not in text and text.strip()) or Path(text).suffix in (".json", ".yaml", ".yml"):
+    if (
+        text.lstrip().startswith("{")
+        or ("=" not in text and text.strip())
+        or Path(text).suffix in (".json", ".yaml", ".yml")
+    ):
         return read_settings(LabelSettings, text)
     sides: dict[str, list[str]] = {"healthy": [], "abnormal": [], "ignored": []}
     names: dict[str, str] = {}
@@ -315,7 +321,9 @@ def parse_classes(text: str) -> LabelSettings:
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, meaning = (piece.strip() for piece in part.rpartition("="))
         if not (name and equals and meaning):
-            raise ConfigError(f"--classes: {part!r}; expected CLASS=healthy, CLASS=abnormal, CLASS=ignored or CODE=NAME")
+            raise ConfigError(
+                f"--classes: {part!r}; expected CLASS=healthy, CLASS=abnormal, CLASS=ignored or CODE=NAME"
+            )
         if name in seen:
             raise ConfigError(f"--classes: class {name!r} is there twice; keep one")
         seen.add(name)

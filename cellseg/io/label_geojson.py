@@ -70,10 +70,10 @@ def _outline_marks(outlines: PolygonList, classes: list[str], ids: list[int], ob
 
 
 def _points(geometry: Mapping[str, Any], path: Path, number: int) -> list[list[float]]:
-    """x and y of the points of a geometry."""
-    found = geometry.get("coordinates")
+    """The points of a geometry, x first."""
+    found: Any = geometry.get("coordinates")
     try:
-        points = [[float(x), float(y)] for x, y, *_ in ([found] if geometry["type"] == "Point" else found or ())]
+        points = [[float(x), float(y)] for x, y, *_ in ([found] if geometry["type"] == "Point" else found)]
         if not np.isfinite(points).all():
             raise ValueError("no number")
     except (TypeError, ValueError) as error:
