@@ -190,5 +190,5 @@ def known_ids(place: CellsOf) -> Labels:
 
 def sheet_groups(samples: Sequence[Sample]) -> dict[str, str]:
     """The patient of each sample of a sheet, or its slide where none is named; samples with neither are left out."""
-    named = {sample.sample: sample.patient or getattr(sample, "slide", None) for sample in samples}
-    return {name: str(group) for name, group in named.items() if group}
+    named = {sample.sample: sample.patient or sample.slide for sample in samples}
+    return {name: group for name, group in named.items() if group}

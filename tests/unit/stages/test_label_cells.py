@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import fields
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tifffile
+from polygon_files import read_plainly, write_slide
 
 from cellseg.classify_config import LabelSettings
 from cellseg.errors import CellsegError, ConfigError, LabelError, TableError
@@ -19,9 +21,11 @@ from cellseg.io.cell_labels import read_labelled
 from cellseg.io.cells_geojson import cell_uuid
 from cellseg.io.labels import write_labels
 from cellseg.io.samples import Sample
+from cellseg.polygon_config import PolygonSettings
 from cellseg.stages.label_cells import LabelOptions, LabelReport, format_report, label_cells, write_report
 from cellseg.stages.label_sources import find_cells, sheet_groups
 from cellseg.stages.outcome import Failure, write_failure
+from cellseg.stages.polygons import write_polygons
 
 NUMBERS = np.array([[1, 1, 0, 2, 2], [1, 1, 0, 2, 2], [0, 0, 0, 0, 0], [0, 0, 0, 3, 0]], np.uint32)
 SETTINGS = LabelSettings(
@@ -148,6 +152,26 @@ def test_geojson_of_a_sample(run: Path, tmp_path: Path) -> None:
     assert (report.total()["n_marks"], report.total()["n_undecided"]) == (4, 1)
 
 
+@pytest.mark.parametrize("keep_ids", [True, False])
+def test_our_own_export_labels_the_cells_that_it_was_made_of(tmp_path: Path, keep_ids: bool) -> None:
+    slide = write_slide(tmp_path / "slide", fields.touching_pairs())
+    export = tmp_path / "a slide.geojson"
+    write_polygons(slide.labels, slide.cells, export, settings=PolygonSettings())
+    if not keep_ids:
+        found = read_plainly(export)
+        for feature in found:
+            del feature["id"], feature["properties"]["measurements"]
+        export.write_text(json.dumps(found))
+    settings = LabelSettings(ignored=("excluded",))
+    report = label_cells(
+        slide.labels, [export], tmp_path / "l.csv", options=LabelOptions(settings=settings), sample="a slide"
+    )
+    cells = pq.read_table(slide.cells, columns=["cell_id", "status"]).to_pylist()
+    judged = [(cell["cell_id"], cell["status"]) for cell in cells if cell["status"] in ("healthy", "abnormal")]
+    assert [(row[1], row[2]) for row in rows(tmp_path / "l.csv")] == judged
+    assert report.total()["n_undecided"] == sum(cell["status"] == "uncertain" for cell in cells)
+
+
 def test_a_slide_that_failed_loses_its_marks_and_not_the_batch(run: Path, tmp_path: Path) -> None:
     write_failure([run / "samples" / "A" / "segment" / "labels.ome.tif"], Failure("A", "segment", "no contrast"))
     for name in "AB":
@@ -261,8 +285,10 @@ def test_the_report_as_json_and_text(run: Path, tmp_path: Path) -> None:
     assert "burr    abnormal       1      1" in text
 
 
-def test_groups_of_a_sheet() -> None:
+def test_groups_of_a_sheet_are_patients_else_slides() -> None:
+    path = Path("a.png")
     samples = [
-        Sample(sample="A", path=Path("a.png"), patient="p"), Sample(sample="B", path=Path("b.png")),
+        Sample(sample="A", path=path, patient="p", slide="s"), Sample(sample="B", path=path, slide="s"),
+        Sample(sample="C", path=path),
     ]  # fmt: skip
-    assert sheet_groups(samples) == {"A": "p"}
+    assert sheet_groups(samples) == {"A": "p", "B": "s"}

@@ -136,10 +136,17 @@ def test_an_outline_of_one_object_over_two_cells_is_of_the_one_that_covers_half_
 
 
 def test_outlines_without_a_centroid(image: LabelImage) -> None:
-    # a corner of cell 1; a strip of which a quarter is cell 1; background; off the image
-    corner, strip, glass, off = box(0, 2, 0, 2), box(6, 14, 0, 3), box(9, 11, 0, 9), box(20, 30, 0, 5)
+    # a corner of cell 2; a strip of which a quarter is cell 1; background; off the image
+    corner, strip, glass, off = box(0, 2, 18, 20), box(6, 14, 0, 3), box(9, 11, 0, 9), box(20, 30, 0, 5)
     for one_cell in (True, False):
-        assert listed(match_marks(outlines(corner, strip, glass, off, one_cell=one_cell), image)) == [(0, 1)]
+        assert listed(match_marks(outlines(corner, strip, glass, off, one_cell=one_cell), image)) == [(0, 2)]
+
+
+def test_a_large_polygon_is_looked_at_in_strips(image: LabelImage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cellseg.stages.match_marks._AREA_PX", 8)
+    with counted(image) as windows:
+        assert listed(match_marks(outlines(box(0, 8, 3, 13)), image)) == [(0, 1)]
+    assert len(windows) == 9
 
 
 def test_a_region_stands_for_all_cells_whose_centroids_it_holds(image: LabelImage) -> None:
