@@ -130,7 +130,7 @@ def test_an_outline_stands_for_the_cell_whose_centroid_it_alone_holds(image: Lab
 
 
 def test_an_outline_of_one_object_over_two_cells_is_of_the_one_that_covers_half_of_it(image: LabelImage) -> None:
-    wide, narrow = box(0, 8, 2, 17), box(0, 8, 3, 13)
+    wide, narrow = box(0, 8, 2, 17), box(0, 8, 0, 16.2)
     assert listed(match_marks(outlines(wide), image)) == []
     assert listed(match_marks(outlines(narrow), image)) == [(0, 1)]
 
@@ -145,7 +145,7 @@ def test_outlines_without_a_centroid(image: LabelImage) -> None:
 def test_a_large_polygon_is_looked_at_in_strips(image: LabelImage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cellseg.stages.match_marks._AREA_PX", 8)
     with counted(image) as windows:
-        assert listed(match_marks(outlines(box(0, 8, 3, 13)), image)) == [(0, 1)]
+        assert listed(match_marks(outlines(box(0, 8, 4.2, 12)), image)) == [(0, 1)]
     assert len(windows) == 9
 
 
