@@ -1,0 +1,356 @@
+"""The cells that a classifier is trained on: measurements and labels, or one table of both. Floor 6."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from cellseg.classify.exclude import SHARPNESS, check_exclusion, exclusion_columns, find_excluded, median_sharpness
+from cellseg.classify.finding import float_column
+from cellseg.classify_config import ExcludeSettings, TrainClassifierSettings
+from cellseg.columns import find_column, full_name
+from cellseg.columns.families import ABOUT
+from cellseg.errors import ConfigError, TableError
+from cellseg.io.table import read_batches, read_schema, read_table
+from cellseg.stages.outcome import read_failure
+from cellseg.train.margins import TrainingCells
+
+_DIRECTIONS = ("orientation_rad",)
+"""Measured, but of how the cell lies on the glass."""
+_LABELS = ("sample", "cell_id", "class", "abnormal", "group")
+
+
+@dataclass(frozen=True)
+class SlideCells:
+    """All measured cells of the slides that labels are of, for features that are relative to a slide.
+
+    `X` (n, p) float64, `names` (p,), `sample` (n,) str, `group` (n,) str of the sample ("" without one), `assessable`
+    (n,) bool.
+    """
+
+    X: NDArray[np.float64]
+    names: tuple[str, ...]
+    sample: NDArray[np.str_]
+    group: NDArray[np.str_]
+    assessable: NDArray[np.bool_]
+
+
+Travel = Callable[[SlideCells], tuple[NDArray[np.float64], tuple[str, ...]]]
+"""Gives relative values (n, q) of all cells, and the columns (q) that they are of."""
+
+
+@dataclass(frozen=True)
+class ReadCells:
+    """Cells to train on, sorted by sample and id, and what was left out.
+
+    `sample` (n,) str and `cell_id` (n,) uint32 name them; `n_excluded` labelled cells cannot be judged; `missing` are
+    features that some table lacks.
+    """
+
+    cells: TrainingCells
+    sample: NDArray[np.str_]
+    cell_id: NDArray[np.uint32]
+    n_excluded: int = 0
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """A table whose rows have a class: `class_column`, and what its values mean; "" as group column: none."""
+
+    path: Path
+    class_column: str
+    abnormal: tuple[str, ...]
+    healthy: tuple[str, ...] = ()
+    group_column: str = ""
+
+
+def find_measurements(sources: Sequence[Path]) -> list[Path]:
+    """Tables as they are, and of results folders the measurements of each sample; failed samples are left out.
+
+    Raises
+    ------
+    ConfigError
+        If a source is missing, or a folder holds no measurements.
+    """
+    found: list[Path] = []
+    for source in sources:
+        inside = [source]
+        if source.is_dir():
+            places = ("samples/*/measure/measurements.parquet", "*/measure/measurements.parquet", "measure/measurements.parquet")  # fmt: skip
+            inside = next((sorted(paths) for place in places if (paths := list(source.glob(place)))), [])
+        if not inside or not inside[0].exists():
+            raise ConfigError(
+                f"{source}: no measurements there; give a results folder of cellseg, or tables with the columns sample, "
+                "cell_id and features"
+            )
+        found += [path for path in inside if read_failure(path) is None]
+    return list(dict.fromkeys(found))
+
+
+def choose_features(schema: pa.Schema, settings: TrainClassifierSettings, where: str) -> tuple[str, ...]:
+    """The numeric columns of a table that `settings.features` and `without` choose, in the table's order.
+
+    Without a choice: every feature that `cellseg.columns` knows; neither identity, position, flags, nor what the
+    segmenter and the map of tissue say, nor orientations.
+
+    Raises
+    ------
+    ConfigError
+        If an entry fits no numeric column.
+    """
+    numeric = [field.name for field in schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)]
+    families = {name: _family(name) for name in numeric}
+    measured = [name for name in numeric if families[name] in ABOUT and not name.endswith(_DIRECTIONS)]
+    chosen = _matching(settings.features, numeric, families, "features", where) if settings.features else set(measured)
+    dropped = _matching(settings.without, numeric, families, "without", where)
+    return tuple(name for name in numeric if name in chosen - dropped)
+
+
+def _family(name: str) -> str:
+    try:
+        return find_column(name).family
+    except TableError:
+        return ""
+
+
+def _matching(
+    wanted: Sequence[str], names: Sequence[str], families: dict[str, str], setting: str, where: str
+) -> set[str]:
+    out: set[str] = set()
+    for entry in wanted:
+        full = full_name(entry, names)
+        hits = {name for name in names if name == full or fnmatchcase(name, entry) or families[name] == entry}
+        if not hits:
+            raise ConfigError(
+                f"{where}: {setting} names {entry!r}, which no numeric column, pattern or family here is; "
+                "`cellseg columns` lists them"
+            )
+        out |= hits
+    return out
+
+
+def read_training_cells(
+    sources: Sequence[Path],
+    labelled: Path,
+    settings: TrainClassifierSettings,
+    exclude: ExcludeSettings,
+    *,
+    travel: Travel | None = None,
+) -> ReadCells:
+    """The labelled cells of measured slides, with their features.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Results folders, or Parquet or CSV tables with `sample`, `cell_id` and features; in any order.
+    labelled : Path
+        Table of `cellseg label-cells`: sample, cell_id, class, abnormal, group.
+    settings : TrainClassifierSettings
+        Which features.
+    exclude : ExcludeSettings
+        Cells that cannot be judged are not trained on.
+    travel : callable, optional
+        Adds features that are relative to the slide's own cells, of all cells of the tables.
+
+    Raises
+    ------
+    ConfigError
+        If a setting names what the tables lack.
+    TableError
+        If a table cannot be read, or a labelled cell has no row or several.
+    """
+    labels = _read_labels(labelled)
+    paths = find_measurements(sources)
+    if not paths:
+        raise ConfigError(f"{', '.join(map(str, sources))}: every sample failed; nothing to train on")
+    schemas = {path: _schema(path) for path in paths}
+    chosen = {path: choose_features(schema, settings, str(path)) for path, schema in schemas.items()}
+    everywhere = set.intersection(*(set(names) for names in chosen.values()))
+    names = tuple(name for name in chosen[paths[0]] if name in everywhere)
+    missing = sorted(set().union(*chosen.values()) - everywhere)
+    parts = [part for path in paths for part in _read_path(path, names, labels, exclude, keep_all=travel is not None)]
+    table = _Part.joined(parts, len(names))
+    X, relative = table.X, np.zeros(len(names), bool)
+    if travel is not None:
+        groups = _groups_of_samples(labels)
+        group = np.array([groups.get(name, "") for name in table.sample.tolist()], dtype=np.str_)
+        more, of = travel(SlideCells(X, names, table.sample, group, table.assessable))
+        X, names = np.hstack([X, more]), (*names, *of)
+        relative = np.concatenate([relative, np.ones(len(of), bool)])
+    return _labelled_rows(table, X, names, relative, labels, str(labelled), tuple(missing))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some cells of one table."""
+
+    sample: NDArray[np.str_]
+    cell_id: NDArray[np.uint32]
+    X: NDArray[np.float64]
+    assessable: NDArray[np.bool_]
+
+    @staticmethod
+    def joined(parts: Sequence[_Part], n_features: int) -> _Part:
+        none = _Part(np.empty(0, np.str_), np.empty(0, np.uint32), np.empty((0, n_features)), np.empty(0, bool))
+        parts = [none, *parts]
+        return _Part(
+            np.concatenate([part.sample for part in parts]), np.concatenate([part.cell_id for part in parts]),
+            np.concatenate([part.X for part in parts]), np.concatenate([part.assessable for part in parts]),
+        )  # fmt: skip
+
+
+Labels = dict[str, dict[int, tuple[str, bool, str]]]
+"""sample -> cell_id -> class, abnormal, group."""
+
+
+def _read_labels(path: Path) -> Labels:
+    table = read_table(path, _LABELS)
+    if not pa.types.is_boolean(table.schema.field("abnormal").type):
+        raise TableError(f"{path}: column abnormal is no true or false; make the table by `cellseg label-cells`")
+    columns = [pc.fill_null(pc.cast(table[name], pa.string()), "").to_pylist() for name in ("sample", "class", "group")]
+    ids, abnormal = table["cell_id"].to_pylist(), table["abnormal"].to_pylist()
+    out: Labels = {}
+    for sample, name, group, cell_id, is_abnormal in zip(*columns, ids, abnormal, strict=True):
+        of_sample = out.setdefault(sample, {})
+        if cell_id is None or is_abnormal is None or cell_id in of_sample:
+            raise TableError(
+                f"{path}: cell {cell_id} of sample {sample!r} has no class or two; keep one row a labelled cell"
+            )
+        of_sample[cell_id] = (name, is_abnormal, group)
+    if not out:
+        raise TableError(f"{path}: no labelled cell; label some by `cellseg label-cells`")
+    return out
+
+
+def _groups_of_samples(labels: Labels) -> dict[str, str]:
+    """The group of a sample's labelled cells; of several, the first by name."""
+    return {sample: min(group for _, _, group in cells.values()) for sample, cells in labels.items()}
+
+
+def _schema(path: Path) -> pa.Schema:
+    return read_table(path).schema if path.suffix == ".csv" else read_schema(path)
+
+
+def _read_path(
+    path: Path, names: tuple[str, ...], labels: Labels, exclude: ExcludeSettings, *, keep_all: bool
+) -> Iterator[_Part]:
+    present = _schema(path).names
+    check_exclusion(exclude, present, str(path))
+    looked_at = exclusion_columns(exclude, present)
+    sharpness = _sharpness(path) if SHARPNESS in looked_at else {}
+    for batch in read_batches(path, list(dict.fromkeys(["sample", "cell_id", *looked_at, *names]))):
+        samples = np.array(batch["sample"].to_pylist(), dtype=np.str_)
+        for sample in np.unique(samples).tolist():
+            if sample not in labels and not keep_all:
+                continue
+            own = batch.filter(pa.array(samples == sample))
+            assessable = np.ones(own.num_rows, bool)
+            for finding in find_excluded(own, exclude, sharpness=sharpness.get(sample, np.nan)):
+                assessable[finding.rows] = False
+            ids = own["cell_id"].to_numpy()
+            kept = np.full(ids.size, keep_all) | np.isin(ids, list(labels.get(sample, ())))
+            own = own.filter(pa.array(kept))
+            X = np.column_stack([float_column(own, name) for name in names]).reshape(own.num_rows, len(names))
+            yield _Part(np.full(own.num_rows, sample), ids[kept].astype(np.uint32), X, assessable[kept])
+
+
+def _sharpness(path: Path) -> dict[str, float]:
+    """The median edge sharpness of each sample of a table."""
+    table = read_table(path, ["sample", SHARPNESS])
+    samples, values = np.array(table["sample"].to_pylist(), dtype=np.str_), float_column(table, SHARPNESS)
+    return {name: median_sharpness(values[samples == name]) for name in np.unique(samples).tolist()}
+
+
+def _labelled_rows(
+    table: _Part,
+    X: NDArray[np.float64],
+    names: tuple[str, ...],
+    relative: NDArray[np.bool_],
+    labels: Labels,
+    where: str,
+    missing: tuple[str, ...],
+) -> ReadCells:
+    """The rows that have a label, sorted by sample and id; each label must have its row."""
+    at = {key: row for row, key in enumerate(zip(table.sample.tolist(), table.cell_id.tolist(), strict=True))}
+    if len(at) < table.cell_id.size:
+        raise TableError(f"{where}: a cell stands twice in the measurements; give each table once")
+    keys = [(sample, cell_id) for sample in sorted(labels) for cell_id in sorted(labels[sample])]
+    if lost := [key for key in keys if key not in at]:
+        raise TableError(
+            f"{where}: {len(lost)} of {len(keys)} labelled cells have no measurements (first: sample {lost[0][0]!r}, "
+            f"cell_id {lost[0][1]}); give the results that the labels were made for"
+        )
+    kept = [key for key in keys if table.assessable[at[key]]]
+    rows = np.array([at[key] for key in kept], np.int64)
+    said = [labels[sample][cell_id] for sample, cell_id in kept]
+    cells = TrainingCells(
+        X[rows], np.array([abnormal for _, abnormal, _ in said], bool), np.array([group for *_, group in said], np.str_),
+        np.array([name for name, *_ in said], np.str_), names, relative, where,
+    )  # fmt: skip
+    return ReadCells(cells, table.sample[rows], table.cell_id[rows], len(keys) - len(kept), missing)
+
+
+def read_class_table(source: ClassTable, settings: TrainClassifierSettings) -> ReadCells:
+    """The rows of a table whose class is known; without a choice every numeric column is a feature.
+
+    Raises
+    ------
+    ConfigError
+        If a class is neither healthy nor abnormal, or a setting names what the table lacks.
+    TableError
+        If the table cannot be read or lacks a column.
+    """
+    table = read_table(source.path)
+    for name in (source.class_column, *filter(None, [source.group_column])):
+        if name not in table.column_names:
+            raise TableError(f"{source.path}: no column {name!r}; it has {', '.join(table.column_names[:20])}")
+    where = str(source.path)
+    named = {source.class_column, source.group_column, "sample", "cell_id"}
+    numeric = [
+        field.name
+        for field in table.schema
+        if field.name not in named and (pa.types.is_integer(field.type) or pa.types.is_floating(field.type))
+    ]
+    names = tuple(numeric)
+    if settings.features or settings.without:
+        every = settings.features or ("*",)
+        names = choose_features(table.select(numeric).schema, settings.model_copy(update={"features": every}), where)
+    classes = _texts(table, source.class_column)
+    X = np.column_stack([float_column(table, name) for name in names]).reshape(table.num_rows, len(names))
+    cells = TrainingCells(
+        X,
+        _sides(classes, source),
+        _texts(table, source.group_column),
+        classes,
+        names,
+        np.zeros(len(names), bool),
+        where,
+    )
+    return ReadCells(cells, _texts(table, ""), np.arange(1, table.num_rows + 1, dtype=np.uint32))
+
+
+def _texts(table: pa.Table, name: str) -> NDArray[np.str_]:
+    if not name:
+        return np.full(table.num_rows, "", np.str_)
+    return np.array(pc.fill_null(pc.cast(table[name], pa.string()), "").to_pylist(), dtype=np.str_)
+
+
+def _sides(classes: NDArray[np.str_], source: ClassTable) -> NDArray[np.bool_]:
+    """Whether each class is abnormal; without named healthy classes all others are healthy."""
+    present = set(np.unique(classes).tolist())
+    healthy = set(source.healthy) or present - set(source.abnormal)
+    strange = sorted((present - healthy - set(source.abnormal)) | (set(source.abnormal) - present))
+    if strange or healthy & set(source.abnormal):
+        raise ConfigError(
+            f"{source.path}: column {source.class_column} has the classes {', '.join(sorted(present)[:20])}; of "
+            f"{', '.join(strange or sorted(healthy))} it is not clear whether they are healthy or abnormal; name each once"
+        )
+    return np.isin(classes, list(source.abnormal))

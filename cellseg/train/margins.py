@@ -1,0 +1,188 @@
+"""Fits on many sets of rows, each made once, in threads; and margins of the rows left out. Floor 4: arrays only."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellseg.classify.supervised import Calibration, Classifier, LinearMember, ModelFeature, TreeMember, predict_margin
+from cellseg.classify_config import TrainClassifierSettings
+from cellseg.errors import ConfigError
+from cellseg.train.grouped import Split, grouped_splits, random_splits, training_weights
+from cellseg.train.members import fit_members
+from cellseg.train.selection import stable_features, usable_features
+from cellseg.types import Progress, silent
+
+
+@dataclass(frozen=True)
+class TrainingCells:
+    """Cells whose class is known, one row each.
+
+    Attributes
+    ----------
+    X : (n, p) ndarray of float64
+        Features; what is not finite was not measured.
+    abnormal : (n,) ndarray of bool
+        The truth.
+    groups, classes : (n,) ndarray of str
+        Patient or slide ("" is unknown), and fine class.
+    names : tuple of str
+        Columns of the cells table, one a feature.
+    relative : (p,) ndarray of bool
+        Whether the value is against the slide's own cells that look normal.
+    where : str
+        What messages call the table.
+    """
+
+    X: NDArray[np.float64]
+    abnormal: NDArray[np.bool_]
+    groups: NDArray[np.str_]
+    classes: NDArray[np.str_]
+    names: tuple[str, ...]
+    relative: NDArray[np.bool_]
+    where: str = "labelled cells"
+
+    def take(self, rows: NDArray[np.int64]) -> TrainingCells:
+        """These rows alone."""
+        return TrainingCells(
+            self.X[rows], self.abnormal[rows], self.groups[rows], self.classes[rows], self.names, self.relative,
+            self.where,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MarginFit:
+    """Members that are not calibrated yet, and the columns of X (rising) that they look at."""
+
+    columns: NDArray[np.int64]
+    members: tuple[LinearMember | TreeMember, ...]
+
+    def margin(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log-odds (n,) of cells (n, p) with all columns."""
+        return predict_margin(self.bare(), X[:, self.columns])
+
+    def bare(self) -> Classifier:
+        """A model with these members whose calibration changes nothing and which has no conformal scores."""
+        nothing = np.empty(0)
+        features = tuple(ModelFeature(str(at), False, np.nan, np.nan, np.nan) for at in self.columns.tolist())
+        return Classifier(
+            features=features, members=self.members,
+            member_weights=np.full(len(self.members), 1.0 / len(self.members)),
+            calibration=Calibration(kind="platt", a=1.0, b=0.0), prior=0.5, threshold=0.5,
+            conformal_healthy=nothing, conformal_abnormal=nothing, conformal_healthy_weights=nothing,
+            conformal_abnormal_weights=nothing, stain="", classes={}, story={},
+        )  # fmt: skip
+
+
+MarginFits = dict[bytes, MarginFit]
+"""Fits by the rows that they were made on (`rows.tobytes()`): two folds with the same rows share one."""
+
+
+def splits_of(cells: TrainingCells, rows: NDArray[np.int64], settings: TrainClassifierSettings, n: int) -> list[Split]:
+    """Cross-validation of some rows (rising) in `n` folds at most, as the settings want it; its rows are of `cells`.
+
+    Raises
+    ------
+    ConfigError
+        If there are too few groups, or a fold would leave one class alone.
+    """
+    groups, abnormal = cells.groups[rows], cells.abnormal[rows]
+    if settings.groups == "required":
+        splits = grouped_splits(groups, max_folds=n, train_only=settings.train_only_groups)
+    else:
+        splits = random_splits(abnormal, n_folds=settings.random_folds, seed=settings.seed)
+    if not splits:
+        raise ConfigError(
+            f"{cells.where}: {np.unique(groups).size} groups, {int(abnormal.sum())} abnormal and "
+            f"{int((~abnormal).sum())} healthy cells to cross-validate on; expected two of each at least, and three "
+            "groups to test on groups held out from everything; label more slides"
+        )
+    splits = [Split(rows[split.train], rows[split.test], split.left_out) for split in splits]
+    for split in splits:
+        others = np.concatenate([other.test for other in splits if other is not split])
+        for part, act in ((split.train, "train"), (others, "calibrate")):
+            if np.unique(cells.abnormal[part]).size < 2:
+                side = "abnormal" if not cells.abnormal[part].any() else "healthy"
+                raise ConfigError(
+                    f"{cells.where}: without {', '.join(split.left_out) or 'a fold'} there is no {side} cell to "
+                    f"{act} on; label such cells on more slides"
+                )
+    return splits
+
+
+def fit_margins(
+    cells: TrainingCells,
+    row_sets: Iterable[NDArray[np.int64]],
+    settings: TrainClassifierSettings,
+    *,
+    made: MarginFits | None = None,
+    workers: int = 1,
+    progress: Progress = silent,
+) -> MarginFits:
+    """A fit on each set of rows (rising), each once; the same for any number of workers.
+
+    Parameters
+    ----------
+    cells : TrainingCells
+        All cells.
+    row_sets : iterable of (k,) ndarray of int64
+        Rows to train on.
+    settings : TrainClassifierSettings
+        Kind of model, selection, balance.
+    made : dict, optional
+        Fits that exist; new ones are added to it.
+    workers : int
+        Threads; each fit takes one.
+    progress : callable
+        Called with (fits done, fits in all).
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    made = {} if made is None else made
+    todo = {rows.tobytes(): rows for rows in row_sets if rows.tobytes() not in made}
+    with warnings.catch_warnings(), threadpool_limits(1):
+        # a fit that has not settled to the last digit ranks as well
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        # sums in BLAS depend on its number of threads, which is the process's; that of OpenMP is each thread's own
+        with ThreadPoolExecutor(workers, initializer=threadpool_limits, initargs=(1, "openmp")) as pool:
+            futures = {pool.submit(_fit, cells, rows, settings): key for key, rows in todo.items()}
+            for done, future in enumerate(as_completed(futures), start=1):
+                made[futures[future]] = future.result()
+                progress(done, len(todo))
+    return made
+
+
+def _fit(cells: TrainingCells, rows: NDArray[np.int64], settings: TrainClassifierSettings) -> MarginFit:
+    cells = cells.take(rows)
+    X = np.where(np.isfinite(cells.X), cells.X, np.nan)
+    columns = usable_features(X, settings.max_missing)
+    if settings.select == "stable":
+        columns = columns[
+            stable_features(
+                X[:, columns], cells.abnormal, cells.groups,
+                share=settings.stable_share, strength=settings.stable_strength,
+            )
+        ]  # fmt: skip
+    if not columns.size:
+        raise ConfigError(
+            f"{cells.where}: none of {X.shape[1]} features varies and was measured in "
+            f"{1 - settings.max_missing:.0%} of the cells; give others in the setting features"
+        )
+    weights = training_weights(
+        cells.abnormal, cells.groups, cells.classes, balance=settings.balance, power=settings.balance_power
+    )
+    return MarginFit(columns, fit_members(X[:, columns], cells.abnormal, weights, settings))
+
+
+def left_out_margins(cells: TrainingCells, splits: Sequence[Split], made: MarginFits) -> NDArray[np.float64]:
+    """Margins (n,) of all cells, each by the fit that its fold left it out of; NaN where no fold tests it."""
+    margin = np.full(cells.abnormal.size, np.nan)
+    for split in splits:
+        margin[split.test] = made[split.train.tobytes()].margin(cells.X[split.test])
+    return margin
