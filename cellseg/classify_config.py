@@ -145,10 +145,22 @@ class ExcludeSettings(Settings):
 
     border: bool = True
     """cells cut by the image's border."""
+    seam: bool = False
+    """true: also cells joined from the pieces of several windows, which are whole as a rule."""
     min_area_um2: float = Field(default=10.0, ge=0)
     """um2; smaller ones are more likely debris."""
     min_focus_fraction: float = Field(default=0.3, ge=0, le=1)
     """fraction of the slide's median edge sharpness; cells under it are out of focus."""
+    max_saturated_fraction: float = Field(default=0.25, ge=0, le=1)
+    """fraction of the cell's pixels; with more at the sensor's limit (`saturated_fraction`) it is saturated; 1: off."""
+    max_overlap_fraction: float = Field(default=1.0, ge=0, le=1)
+    """fraction of the outline; with more of it against other cells (`touching_share`, family touching) a cell overlaps them; 1: off."""
+    clump_area_ratio: float = Field(default=1.5, ge=0)
+    """times the slide's median area; a larger whole cell with two notches is several that overlap (family outline, where it is measured); 0: off."""
+    clump_notch_fraction: float = Field(default=0.05, ge=0)
+    """fraction of the cell's mean radius; what counts as a notch of a clump is deeper, in the mean of all but its deepest."""
+    clump_stains: tuple[Stain, ...] = ("giemsa",)
+    """stains whose cells are whole and round, so that notches tell of clumps."""
     tissues: tuple[str, ...] = ()
     """tissues, by the column `tissue`, whose cells alone are judged (such as [adenocarcinoma]); empty: all."""
 
