@@ -12,7 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cellseg.classify.exclude import SHARPNESS, check_exclusion, exclusion_columns, find_excluded, median_sharpness
+from cellseg.classify.exclude import (
+    SHARPNESS,
+    check_exclusion,
+    clump_column,
+    exclusion_columns,
+    find_excluded,
+    median_area,
+    median_sharpness,
+)
 from cellseg.classify.finding import float_column
 from cellseg.classify_config import ExcludeSettings, TrainClassifierSettings
 from cellseg.columns import find_column, full_name
@@ -21,6 +29,7 @@ from cellseg.errors import ConfigError, TableError
 from cellseg.io.table import read_batches, read_schema, read_table
 from cellseg.stages.outcome import read_failure
 from cellseg.train.margins import TrainingCells
+from cellseg.types import Stain
 
 _DIRECTIONS = ("orientation_rad",)
 """Measured, but of how the cell lies on the glass."""
@@ -31,11 +40,11 @@ _LABELS = ("sample", "cell_id", "class", "abnormal", "group")
 class SlideCells:
     """All measured cells of the slides that labels are of, for features that are relative to a slide.
 
-    `X` (n, p) float64, `names` (p,), `sample` (n,) str, `group` (n,) str of the sample ("" without one), `assessable`
+    `matrix` (n, p) float64, `names` (p,), `sample` (n,) str, `group` (n,) str of the sample ("" without one), `assessable`
     (n,) bool.
     """
 
-    X: NDArray[np.float64]
+    matrix: NDArray[np.float64]
     names: tuple[str, ...]
     sample: NDArray[np.str_]
     group: NDArray[np.str_]
@@ -84,12 +93,13 @@ def find_measurements(sources: Sequence[Path]) -> list[Path]:
     for source in sources:
         inside = [source]
         if source.is_dir():
-            places = ("samples/*/measure/measurements.parquet", "*/measure/measurements.parquet", "measure/measurements.parquet")  # fmt: skip
-            inside = next((sorted(paths) for place in places if (paths := list(source.glob(place)))), [])
+            folders = ("samples/*/", "*/", "")
+            patterns = (f"{folder}measure/measurements.parquet" for folder in folders)
+            inside = next((sorted(paths) for pattern in patterns if (paths := list(source.glob(pattern)))), [])
         if not inside or not inside[0].exists():
             raise ConfigError(
-                f"{source}: no measurements there; give a results folder of cellseg, or tables with the columns sample, "
-                "cell_id and features"
+                f"{source}: no measurements there; give a results folder of cellseg, or tables with the columns "
+                "sample, cell_id and features"
             )
         found += [path for path in inside if read_failure(path) is None]
     return list(dict.fromkeys(found))
@@ -143,6 +153,7 @@ def read_training_cells(
     settings: TrainClassifierSettings,
     exclude: ExcludeSettings,
     *,
+    stain: Stain = "he",
     travel: Travel | None = None,
 ) -> ReadCells:
     """The labelled cells of measured slides, with their features.
@@ -157,6 +168,8 @@ def read_training_cells(
         Which features.
     exclude : ExcludeSettings
         Cells that cannot be judged are not trained on.
+    stain : str
+        Of the slides; it says which of them clumps are looked for on.
     travel : callable, optional
         Adds features that are relative to the slide's own cells, of all cells of the tables.
 
@@ -176,16 +189,17 @@ def read_training_cells(
     everywhere = set.intersection(*(set(names) for names in chosen.values()))
     names = tuple(name for name in chosen[paths[0]] if name in everywhere)
     missing = sorted(set().union(*chosen.values()) - everywhere)
-    parts = [part for path in paths for part in _read_path(path, names, labels, exclude, keep_all=travel is not None)]
+    keep = travel is not None
+    parts = [part for path in paths for part in _read_path(path, names, labels, exclude, stain, keep_all=keep)]
     table = _Part.joined(parts, len(names))
-    X, relative = table.X, np.zeros(len(names), bool)
+    matrix, relative = table.matrix, np.zeros(len(names), bool)
     if travel is not None:
         groups = _groups_of_samples(labels)
         group = np.array([groups.get(name, "") for name in table.sample.tolist()], dtype=np.str_)
-        more, of = travel(SlideCells(X, names, table.sample, group, table.assessable))
-        X, names = np.hstack([X, more]), (*names, *of)
+        more, of = travel(SlideCells(matrix, names, table.sample, group, table.assessable))
+        matrix, names = np.hstack([matrix, more]), (*names, *of)
         relative = np.concatenate([relative, np.ones(len(of), bool)])
-    return _labelled_rows(table, X, names, relative, labels, str(labelled), tuple(missing))
+    return _labelled_rows(table, matrix, names, relative, labels, str(labelled), tuple(missing))
 
 
 @dataclass(frozen=True)
@@ -194,7 +208,7 @@ class _Part:
 
     sample: NDArray[np.str_]
     cell_id: NDArray[np.uint32]
-    X: NDArray[np.float64]
+    matrix: NDArray[np.float64]
     assessable: NDArray[np.bool_]
 
     @staticmethod
@@ -203,7 +217,7 @@ class _Part:
         parts = [none, *parts]
         return _Part(
             np.concatenate([part.sample for part in parts]), np.concatenate([part.cell_id for part in parts]),
-            np.concatenate([part.X for part in parts]), np.concatenate([part.assessable for part in parts]),
+            np.concatenate([part.matrix for part in parts]), np.concatenate([part.assessable for part in parts]),
         )  # fmt: skip
 
 
@@ -240,38 +254,49 @@ def _schema(path: Path) -> pa.Schema:
 
 
 def _read_path(
-    path: Path, names: tuple[str, ...], labels: Labels, exclude: ExcludeSettings, *, keep_all: bool
+    path: Path, names: tuple[str, ...], labels: Labels, exclude: ExcludeSettings, stain: Stain, *, keep_all: bool
 ) -> Iterator[_Part]:
     present = _schema(path).names
     check_exclusion(exclude, present, str(path))
     looked_at = exclusion_columns(exclude, present)
-    sharpness = _sharpness(path) if SHARPNESS in looked_at else {}
+    sharpness = _of_samples(path, SHARPNESS if SHARPNESS in looked_at else "", median_sharpness)
+    area = _of_samples(path, clump_column(exclude, present, stain), lambda values: median_area(values, exclude))
     for batch in read_batches(path, list(dict.fromkeys(["sample", "cell_id", *looked_at, *names]))):
-        samples = np.array(batch["sample"].to_pylist(), dtype=np.str_)
-        for sample in np.unique(samples).tolist():
+        for sample, own in _by_sample(batch):
             if sample not in labels and not keep_all:
                 continue
-            own = batch.filter(pa.array(samples == sample))
+            found = find_excluded(
+                own, exclude, sharpness=sharpness.get(sample, np.nan), area_um2=area.get(sample, np.nan)
+            )
             assessable = np.ones(own.num_rows, bool)
-            for finding in find_excluded(own, exclude, sharpness=sharpness.get(sample, np.nan)):
+            for finding in found:
                 assessable[finding.rows] = False
             ids = own["cell_id"].to_numpy()
             kept = np.full(ids.size, keep_all) | np.isin(ids, list(labels.get(sample, ())))
             own = own.filter(pa.array(kept))
-            X = np.column_stack([float_column(own, name) for name in names]).reshape(own.num_rows, len(names))
-            yield _Part(np.full(own.num_rows, sample), ids[kept].astype(np.uint32), X, assessable[kept])
+            matrix = np.empty((own.num_rows, len(names)))
+            for at, name in enumerate(names):
+                matrix[:, at] = float_column(own, name)
+            yield _Part(np.full(own.num_rows, sample), ids[kept].astype(np.uint32), matrix, assessable[kept])
 
 
-def _sharpness(path: Path) -> dict[str, float]:
-    """The median edge sharpness of each sample of a table."""
-    table = read_table(path, ["sample", SHARPNESS])
-    samples, values = np.array(table["sample"].to_pylist(), dtype=np.str_), float_column(table, SHARPNESS)
-    return {name: median_sharpness(values[samples == name]) for name in np.unique(samples).tolist()}
+def _by_sample(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    samples = np.array(table["sample"].to_pylist(), dtype=np.str_)
+    names = np.unique(samples).tolist()
+    for name in names:
+        yield name, table if len(names) == 1 else table.filter(pa.array(samples == name))
+
+
+def _of_samples(path: Path, column: str, figure: Callable[[NDArray[np.float64]], float]) -> dict[str, float]:
+    """A figure of a column over all cells of each sample of a table; nothing where the column has no name."""
+    if not column:
+        return {}
+    return {name: figure(float_column(own, column)) for name, own in _by_sample(read_table(path, ["sample", column]))}
 
 
 def _labelled_rows(
     table: _Part,
-    X: NDArray[np.float64],
+    matrix: NDArray[np.float64],
     names: tuple[str, ...],
     relative: NDArray[np.bool_],
     labels: Labels,
@@ -292,8 +317,9 @@ def _labelled_rows(
     rows = np.array([at[key] for key in kept], np.int64)
     said = [labels[sample][cell_id] for sample, cell_id in kept]
     cells = TrainingCells(
-        X[rows], np.array([abnormal for _, abnormal, _ in said], bool), np.array([group for *_, group in said], np.str_),
-        np.array([name for name, *_ in said], np.str_), names, relative, where,
+        matrix[rows], np.array([abnormal for _, abnormal, _ in said], bool),
+        np.array([group for *_, group in said], np.str_), np.array([name for name, *_ in said], np.str_), names,
+        relative, where,
     )  # fmt: skip
     return ReadCells(cells, table.sample[rows], table.cell_id[rows], len(keys) - len(kept), missing)
 
@@ -324,9 +350,11 @@ def read_class_table(source: ClassTable, settings: TrainClassifierSettings) -> R
         every = settings.features or ("*",)
         names = choose_features(table.select(numeric).schema, settings.model_copy(update={"features": every}), where)
     classes = _texts(table, source.class_column)
-    X = np.column_stack([float_column(table, name) for name in names]).reshape(table.num_rows, len(names))
+    matrix = np.empty((table.num_rows, len(names)))
+    for at, name in enumerate(names):
+        matrix[:, at] = float_column(table, name)
     cells = TrainingCells(
-        X,
+        matrix,
         _sides(classes, source),
         _texts(table, source.group_column),
         classes,
@@ -351,6 +379,7 @@ def _sides(classes: NDArray[np.str_], source: ClassTable) -> NDArray[np.bool_]:
     if strange or healthy & set(source.abnormal):
         raise ConfigError(
             f"{source.path}: column {source.class_column} has the classes {', '.join(sorted(present)[:20])}; of "
-            f"{', '.join(strange or sorted(healthy))} it is not clear whether they are healthy or abnormal; name each once"
+            f"{', '.join(strange or sorted(healthy))} it is not clear whether they are healthy or abnormal; name each "
+            "once"
         )
     return np.isin(classes, list(source.abnormal))

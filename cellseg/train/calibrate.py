@@ -48,7 +48,7 @@ def fit_calibration(
 
 
 def _softened(abnormal: NDArray[np.bool_]) -> tuple[float, float]:
-    """Platt's targets of healthy and abnormal cells: a little inside of 0 and 1, so that perfect margins stay finite."""
+    """Platt's targets of healthy and abnormal cells: inside of 0 and 1, so that perfect margins stay finite."""
     n_abnormal = int(abnormal.sum())
     return 1.0 / (abnormal.size - n_abnormal + 2), (n_abnormal + 1.0) / (n_abnormal + 2)
 

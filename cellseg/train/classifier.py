@@ -154,10 +154,10 @@ def evaluate_left_out(
     )
     for fold, (split, parts) in enumerate(zip(outer, inner, strict=True)):
         model, _ = _assemble(cells, split.train, parts, made, settings, "he")
-        X = cells.X[split.test][:, made[split.train.tobytes()].columns]
+        matrix = cells.matrix[split.test][:, made[split.train.tobytes()].columns]
         out.fold[split.test] = fold
-        out.margin[split.test] = predict_margin(model, X)
-        out.probability[split.test] = predict_probability(model, X)
+        out.margin[split.test] = predict_margin(model, matrix)
+        out.probability[split.test] = predict_probability(model, matrix)
         out.plausible[split.test] = prediction_sets(model, out.probability[split.test], coverage)
     return out
 
@@ -204,7 +204,7 @@ def _calibration(cells: TrainingCells, margin: NDArray[np.float64], settings: Tr
 
 def _features(cells: TrainingCells, rows: NDArray[np.int64], fit: MarginFit) -> tuple[ModelFeature, ...]:
     """What reasons quote of healthy cells: median and central 95 % of those trained on."""
-    healthy = cells.X[rows[~cells.abnormal[rows]]][:, fit.columns]
+    healthy = cells.matrix[rows[~cells.abnormal[rows]]][:, fit.columns]
     healthy = np.where(np.isfinite(healthy), healthy, np.nan)
     # a column that no healthy cell has keeps NaN, without a warning
     known = np.isfinite(healthy).any(axis=0)

@@ -23,8 +23,8 @@ _MOST_CELLS = 200
 class GroupColumn:
     """A column that tells the group of a cell.
 
-    `accuracy` is the balanced accuracy of a tree on this column alone, cross-validated; `between` the share of its ranks'
-    variance that lies between groups (1: it is constant inside of each).
+    `accuracy` is the balanced accuracy of a tree on this column alone, cross-validated; `between` the share of the
+    variance of its ranks that lies between groups (1: it is constant inside of each).
     """
 
     name: str
@@ -133,13 +133,13 @@ def _warnings(report: LeakReport, gap: float) -> tuple[str, ...]:
                 f"ranking {what}, AUROC is {at_random:.2f} where cells are left out at random and {grouped:.2f} where "
                 "whole groups are: the model leans on what tells the group, and only the latter holds for a new slide"
             )
-    for column in report.columns:
-        out.append(
-            f"column {column.name} tells the group of a cell by itself (balanced accuracy {column.accuracy:.2f}, "
-            f"{column.between:.0%} of its spread lies between groups): leave it out by the setting without, unless it "
-            "is known to mean the cell"
-        )
-    return tuple(out)
+    named = (
+        f"column {column.name} tells the group of a cell by itself (balanced accuracy {column.accuracy:.2f}, "
+        f"{column.between:.0%} of its spread lies between groups): leave it out by the setting without, unless it is "
+        "known to mean the cell"
+        for column in report.columns
+    )
+    return (*out, *named)
 
 
 def group_columns(cells: TrainingCells, settings: TrainClassifierSettings) -> tuple[GroupColumn, ...]:
@@ -155,10 +155,10 @@ def group_columns(cells: TrainingCells, settings: TrainClassifierSettings) -> tu
         return ()
     found = []
     for column, name in enumerate(cells.names):
-        values = cells.X[rows, column]
-        values = np.where(np.isfinite(values), values, np.nan)
-        between = _between(values, code)
-        accuracy = _tree_accuracy(values, code, settings.seed)
+        values = cells.matrix[rows, column]
+        # what was not measured ranks first
+        ranks = rankdata(np.where(np.isfinite(values), values, -np.inf))
+        between, accuracy = _between(ranks, code), _tree_accuracy(ranks, code, settings.seed)
         if max(between, accuracy) >= settings.leak_accuracy:
             found.append(GroupColumn(name, accuracy, between))
     return tuple(sorted(found, key=lambda column: (-max(column.accuracy, column.between), column.name)))
@@ -174,9 +174,8 @@ def _even_draw(groups: NDArray[np.str_], seed: int) -> NDArray[np.int64]:
     return np.concatenate(drawn)
 
 
-def _between(values: NDArray[np.float64], code: NDArray[np.int64]) -> float:
-    """Share of the variance of ranks that lies between groups; what was not measured ranks first."""
-    ranks = rankdata(np.where(np.isnan(values), -np.inf, values))
+def _between(ranks: NDArray[np.float64], code: NDArray[np.int64]) -> float:
+    """Share of the variance of ranks that lies between groups."""
     total = ranks.var()
     if not total:
         return 0.0
@@ -185,14 +184,13 @@ def _between(values: NDArray[np.float64], code: NDArray[np.int64]) -> float:
     return float(sizes @ (means - ranks.mean()) ** 2 / code.size / total)
 
 
-def _tree_accuracy(values: NDArray[np.float64], code: NDArray[np.int64], seed: int) -> float:
+def _tree_accuracy(ranks: NDArray[np.float64], code: NDArray[np.int64], seed: int) -> float:
     """Balanced accuracy, mean of two halves, of telling groups by one column."""
     from sklearn.model_selection import StratifiedKFold
     from sklearn.tree import DecisionTreeClassifier
 
     n_groups = int(code.max()) + 1
-    lowest = np.nanmin(values) if np.isfinite(values).any() else 0.0
-    column = np.where(np.isnan(values), lowest - 1.0, values)[:, None]
+    column = ranks[:, None]
     shares = []
     for train, test in StratifiedKFold(2, shuffle=True, random_state=seed).split(column, code):
         tree = DecisionTreeClassifier(max_leaf_nodes=2 * n_groups, class_weight="balanced", random_state=seed)

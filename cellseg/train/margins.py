@@ -25,7 +25,7 @@ class TrainingCells:
 
     Attributes
     ----------
-    X : (n, p) ndarray of float64
+    matrix : (n, p) ndarray of float64
         Features; what is not finite was not measured.
     abnormal : (n,) ndarray of bool
         The truth.
@@ -39,7 +39,7 @@ class TrainingCells:
         What messages call the table.
     """
 
-    X: NDArray[np.float64]
+    matrix: NDArray[np.float64]
     abnormal: NDArray[np.bool_]
     groups: NDArray[np.str_]
     classes: NDArray[np.str_]
@@ -50,26 +50,27 @@ class TrainingCells:
     def take(self, rows: NDArray[np.int64]) -> TrainingCells:
         """These rows alone."""
         return TrainingCells(
-            self.X[rows], self.abnormal[rows], self.groups[rows], self.classes[rows], self.names, self.relative,
+            self.matrix[rows], self.abnormal[rows], self.groups[rows], self.classes[rows], self.names, self.relative,
             self.where,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class MarginFit:
-    """Members that are not calibrated yet, and the columns of X (rising) that they look at."""
+    """Members that are not calibrated yet, and the columns of matrix (rising) that they look at."""
 
     columns: NDArray[np.int64]
     members: tuple[LinearMember | TreeMember, ...]
 
-    def margin(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+    def margin(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log-odds (n,) of cells (n, p) with all columns."""
-        return predict_margin(self.bare(), X[:, self.columns])
+        return predict_margin(self.bare(), matrix[:, self.columns])
 
     def bare(self) -> Classifier:
         """A model with these members whose calibration changes nothing and which has no conformal scores."""
         nothing = np.empty(0)
-        features = tuple(ModelFeature(str(at), False, np.nan, np.nan, np.nan) for at in self.columns.tolist())
+        unknown = dict.fromkeys(("healthy_median", "healthy_low", "healthy_high"), np.nan)
+        features = tuple(ModelFeature(str(at), relative=False, **unknown) for at in self.columns.tolist())
         return Classifier(
             features=features, members=self.members,
             member_weights=np.full(len(self.members), 1.0 / len(self.members)),
@@ -160,29 +161,29 @@ def fit_margins(
 
 def _fit(cells: TrainingCells, rows: NDArray[np.int64], settings: TrainClassifierSettings) -> MarginFit:
     cells = cells.take(rows)
-    X = np.where(np.isfinite(cells.X), cells.X, np.nan)
-    columns = usable_features(X, settings.max_missing)
+    matrix = np.where(np.isfinite(cells.matrix), cells.matrix, np.nan)
+    columns = usable_features(matrix, settings.max_missing)
     if settings.select == "stable":
         columns = columns[
             stable_features(
-                X[:, columns], cells.abnormal, cells.groups,
+                matrix[:, columns], cells.abnormal, cells.groups,
                 share=settings.stable_share, strength=settings.stable_strength,
             )
         ]  # fmt: skip
     if not columns.size:
         raise ConfigError(
-            f"{cells.where}: none of {X.shape[1]} features varies and was measured in "
+            f"{cells.where}: none of {matrix.shape[1]} features varies and was measured in "
             f"{1 - settings.max_missing:.0%} of the cells; give others in the setting features"
         )
     weights = training_weights(
         cells.abnormal, cells.groups, cells.classes, balance=settings.balance, power=settings.balance_power
     )
-    return MarginFit(columns, fit_members(X[:, columns], cells.abnormal, weights, settings))
+    return MarginFit(columns, fit_members(matrix[:, columns], cells.abnormal, weights, settings))
 
 
 def left_out_margins(cells: TrainingCells, splits: Sequence[Split], made: MarginFits) -> NDArray[np.float64]:
     """Margins (n,) of all cells, each by the fit that its fold left it out of; NaN where no fold tests it."""
     margin = np.full(cells.abnormal.size, np.nan)
     for split in splits:
-        margin[split.test] = made[split.train.tobytes()].margin(cells.X[split.test])
+        margin[split.test] = made[split.train.tobytes()].margin(cells.matrix[split.test])
     return margin

@@ -18,7 +18,7 @@ _MAD_OF_NORMAL = 1.4826
 
 
 def fit_members(
-    X: NDArray[np.float64],
+    matrix: NDArray[np.float64],
     abnormal: NDArray[np.bool_],
     weights: NDArray[np.float64],
     settings: TrainClassifierSettings,
@@ -27,7 +27,7 @@ def fit_members(
 
     Parameters
     ----------
-    X : (n, p) ndarray of float64
+    matrix : (n, p) ndarray of float64
         Features, each with two values at least (`usable_features`); NaN is not measured.
     abnormal : (n,) ndarray of bool
         The truth; both must be there.
@@ -38,14 +38,14 @@ def fit_members(
     """
     out: list[LinearMember | TreeMember] = []
     if settings.model != "boosting":
-        out.append(fit_linear(X, abnormal, weights, settings))
+        out.append(fit_linear(matrix, abnormal, weights, settings))
     if settings.model != "logistic":
-        out.append(fit_trees(X, abnormal, weights, settings))
+        out.append(fit_trees(matrix, abnormal, weights, settings))
     return tuple(out)
 
 
 def fit_linear(
-    X: NDArray[np.float64],
+    matrix: NDArray[np.float64],
     abnormal: NDArray[np.bool_],
     weights: NDArray[np.float64],
     settings: TrainClassifierSettings,
@@ -57,12 +57,12 @@ def fit_linear(
     """
     from sklearn.linear_model import LogisticRegression
 
-    centre = np.nanmedian(X, axis=0)
-    scale = _MAD_OF_NORMAL * np.nanmedian(np.abs(X - centre), axis=0)
-    flat = scale <= 1e-12 * np.nanmax(np.abs(X), axis=0)
-    scale[flat] = np.nanstd(X[:, flat], axis=0)
-    z = np.clip((np.where(np.isfinite(X), X, centre) - centre) / scale, -settings.clip, settings.clip)
-    strength = 1.0 / (settings.penalty * X.shape[0])
+    centre = np.nanmedian(matrix, axis=0)
+    scale = _MAD_OF_NORMAL * np.nanmedian(np.abs(matrix - centre), axis=0)
+    flat = scale <= 1e-12 * np.nanmax(np.abs(matrix), axis=0)
+    scale[flat] = np.nanstd(matrix[:, flat], axis=0)
+    z = np.clip((np.where(np.isfinite(matrix), matrix, centre) - centre) / scale, -settings.clip, settings.clip)
+    strength = 1.0 / (settings.penalty * matrix.shape[0])
     fit = LogisticRegression(C=strength, max_iter=settings.max_steps, tol=1e-4)
     fit.fit(z, abnormal, sample_weight=weights)
     return LinearMember(
@@ -72,7 +72,7 @@ def fit_linear(
 
 
 def fit_trees(
-    X: NDArray[np.float64],
+    matrix: NDArray[np.float64],
     abnormal: NDArray[np.bool_],
     weights: NDArray[np.float64],
     settings: TrainClassifierSettings,
@@ -84,8 +84,8 @@ def fit_trees(
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     # scikit-learn's own bins of weighted cells take longer than the trees
-    edges = [_bin_edges(column) for column in X.T]
-    codes = np.column_stack([_bin_codes(column, own) for column, own in zip(X.T, edges, strict=True)])
+    edges = [_bin_edges(column) for column in matrix.T]
+    codes = np.column_stack([_bin_codes(column, own) for column, own in zip(matrix.T, edges, strict=True)])
     fit = HistGradientBoostingClassifier(
         max_iter=settings.trees, learning_rate=settings.learning_rate, max_leaf_nodes=settings.max_leaves,
         min_samples_leaf=settings.min_leaf_cells, l2_regularization=settings.l2, max_features=settings.feature_share,

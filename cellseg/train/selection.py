@@ -11,32 +11,32 @@ _LEAST_CELLS = 5
 _LEAST_FEATURES = 5
 
 
-def usable_features(X: NDArray[np.float64], max_missing: float) -> NDArray[np.int64]:
+def usable_features(matrix: NDArray[np.float64], max_missing: float) -> NDArray[np.int64]:
     """The columns (rising, int64) that enough cells have, and that are not the same for all of them.
 
     Parameters
     ----------
-    X : (n, p) ndarray of float64
+    matrix : (n, p) ndarray of float64
         Features; NaN is not measured.
     max_missing : float
         Fraction of cells that may lack a column.
     """
-    if not X.shape[0]:
+    if not matrix.shape[0]:
         return np.empty(0, np.int64)
-    known = np.isfinite(X)
-    lowest = np.where(known, X, np.inf).min(axis=0)
-    highest = np.where(known, X, -np.inf).max(axis=0)
+    known = np.isfinite(matrix)
+    lowest = np.where(known, matrix, np.inf).min(axis=0)
+    highest = np.where(known, matrix, -np.inf).max(axis=0)
     return np.flatnonzero((known.mean(axis=0) >= 1 - max_missing) & (lowest < highest))
 
 
 def group_aurocs(
-    X: NDArray[np.float64], abnormal: NDArray[np.bool_], groups: NDArray[np.str_]
+    matrix: NDArray[np.float64], abnormal: NDArray[np.bool_], groups: NDArray[np.str_]
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """How each feature alone ranks abnormal over healthy cells inside of each group: AUROC, ties one half.
 
     Parameters
     ----------
-    X : (n, p) ndarray of float64
+    matrix : (n, p) ndarray of float64
         Features; cells without one are left out of its figure.
     abnormal : (n,) ndarray of bool
         The truth.
@@ -51,18 +51,18 @@ def group_aurocs(
         The groups, sorted.
     """
     names = np.unique(groups)
-    out = np.full((names.size, X.shape[1]), np.nan)
+    out = np.full((names.size, matrix.shape[1]), np.nan)
     for at, name in enumerate(names.tolist()):
         rows = groups == name
         if min(abnormal[rows].sum(), (~abnormal[rows]).sum()) >= _LEAST_CELLS:
-            out[at] = _aurocs(X[rows], abnormal[rows])
+            out[at] = _aurocs(matrix[rows], abnormal[rows])
     return out, tuple(names.tolist())
 
 
-def _aurocs(X: NDArray[np.float64], abnormal: NDArray[np.bool_]) -> NDArray[np.float64]:
-    known = np.isfinite(X)
+def _aurocs(matrix: NDArray[np.float64], abnormal: NDArray[np.bool_]) -> NDArray[np.float64]:
+    known = np.isfinite(matrix)
     # what is missing ranks behind all that is known and leaves its ranks as they are
-    ranks = np.where(known, rankdata(np.where(known, X, np.inf), axis=0), 0.0)
+    ranks = np.where(known, rankdata(np.where(known, matrix, np.inf), axis=0), 0.0)
     n_abnormal = known[abnormal].sum(axis=0).astype(np.float64)
     n_healthy = known[~abnormal].sum(axis=0).astype(np.float64)
     n_abnormal[np.minimum(n_abnormal, n_healthy) < _LEAST_CELLS] = np.nan
@@ -71,7 +71,7 @@ def _aurocs(X: NDArray[np.float64], abnormal: NDArray[np.bool_]) -> NDArray[np.f
 
 
 def stable_features(
-    X: NDArray[np.float64], abnormal: NDArray[np.bool_], groups: NDArray[np.str_], *, share: float, strength: float
+    matrix: NDArray[np.float64], abnormal: NDArray[np.bool_], groups: NDArray[np.str_], *, share: float, strength: float
 ) -> NDArray[np.int64]:
     """The columns (rising, int64) that part abnormal from healthy cells in the same direction in most groups.
 
@@ -81,7 +81,7 @@ def stable_features(
 
     Parameters
     ----------
-    X : (n, p) ndarray of float64
+    matrix : (n, p) ndarray of float64
         Features.
     abnormal : (n,) ndarray of bool
         The truth.
@@ -92,12 +92,12 @@ def stable_features(
     strength : float
         AUROC over 0.5, or under.
     """
-    auroc, _ = group_aurocs(X, abnormal, groups)
+    auroc, _ = group_aurocs(matrix, abnormal, groups)
     effect = auroc - 0.5
     known = np.isfinite(effect)
     n_groups = known.sum(axis=0)
     if not n_groups.any():
-        return np.arange(X.shape[1])
+        return np.arange(matrix.shape[1])
     effect = np.where(known, effect, 0.0)
     mean = effect.sum(axis=0) / np.maximum(n_groups, 1)
     agree = (effect * np.sign(mean) > 0).sum(axis=0) / np.maximum(n_groups, 1)
