@@ -120,7 +120,11 @@ def test_a_slide_without_medians_excludes_nothing_for_focus_and_clumps():
 
 class TestClumps:
     def test_one_notch_makes_none_however_deep(self):
-        assert flagged(assess(CLUMP | {"cell_concavity_count": 1.0, "cell_concavity_depth_mean_um": 1.0})) == [set()]
+        one = CLUMP | {"cell_concavity_count": 1.0, "cell_concavity_depth_mean_um": 1.0}
+        assert flagged(assess(one)) == [set()]
+        # a mean over the greatest, by rounding
+        any_depth = ALL_ON.model_copy(update={"clump_notch_fraction": 0.0})
+        assert flagged(assess(one | {"cell_concavity_depth_mean_um": 1.000001}, settings=any_depth)) == [set()]
 
     def test_the_deepest_notch_does_not_count(self):
         # (3 * 0.75 - 1.95) / 2 = 0.15 um and (3 * 0.75 - 1.75) / 2 = 0.25 um, of a radius of 4 um

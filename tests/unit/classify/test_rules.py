@@ -221,5 +221,6 @@ class TestSettings:
         rules = (Rule(column="area_um2", below=0.0), Rule(name="odd", any=(LARGE, Condition(all=(RAGGED, ROUND)))))
         plain = ClassifySettings(rules=rules).model_dump(mode="json")
         assert ClassifySettings.model_validate(plain).rules == rules
+        assert set(plain["rules"][1]) == {"name", "any", "status", "stains", "tissues"}
         assert plain["rules"][1]["any"][0] == {"column": "area_um2", "above": 120}
         assert plain["rules"][0]["below"] == 0 and "above" not in plain["rules"][0]
