@@ -40,8 +40,8 @@ _LABELS = ("sample", "cell_id", "class", "abnormal", "group")
 class SlideCells:
     """All measured cells of the slides that labels are of, for features that are relative to a slide.
 
-    `matrix` (n, p) float64, `names` (p,), `sample` (n,) str, `group` (n,) str of the sample ("" without one), `assessable`
-    (n,) bool.
+    `matrix` (n, p) float64, `names` (p,), `sample` (n,) str, `group` (n,) str of the sample ("" without one),
+    `assessable` (n,) bool.
     """
 
     matrix: NDArray[np.float64]
