@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cellseg.classify_config import ExcludeSettings, TrainClassifierSettings
+from cellseg.classify_config import ExcludeSettings, ModelSettings, TrainClassifierSettings
 from cellseg.commands.options import OutFile, StainOption, WorkersOption, parse_stain
 from cellseg.commands.progress import show_progress
 from cellseg.errors import ConfigError
@@ -53,7 +53,7 @@ def classifier(
     ] = None,
     coverage: Annotated[
         float, typer.Option("--coverage", min=0.5, max=0.999, help="What conformal sets are asked for in the test.")
-    ] = 0.9,
+    ] = ModelSettings().coverage,
     permute: Annotated[
         int, typer.Option("--permute", min=0, help="Shuffles of the labels inside of groups, whose AUROC must be 0.5.")
     ] = 0,
@@ -91,7 +91,7 @@ def classifier(
 
 
 @contextmanager
-def _steps() -> Iterator["_Steps"]:
+def _steps() -> Iterator[_Steps]:
     with ExitStack() as stack:
         yield _Steps(stack)
 

@@ -56,7 +56,8 @@ def held_out_figures(read: ReadCells, out: LeftOut, settings: TrainClassifierSet
     named = settings.groups == "required"
     groups = read.cells.groups if named else np.full(rows.size, "all")
     own = {name: _figures(read, out, rows & (groups == name), settings) for name in _names(groups[rows])}
-    classes = {name: _of_class(read, out, rows & (read.cells.classes == name), settings) for name in _names(read.cells.classes[rows])}  # fmt: skip
+    fine = read.cells.classes
+    classes = {name: _of_class(read, out, rows & (fine == name), settings) for name in _names(fine[rows])}
     return {
         "groups": own,
         "mean": _over(own, np.mean),

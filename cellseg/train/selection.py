@@ -8,7 +8,6 @@ from scipy.stats import rankdata
 
 _LEAST_CELLS = 5
 """Cells that a group needs of both classes to have a say."""
-_LEAST_FEATURES = 5
 
 
 def usable_features(matrix: NDArray[np.float64], max_missing: float) -> NDArray[np.int64]:
@@ -76,8 +75,7 @@ def stable_features(
     """The columns (rising, int64) that part abnormal from healthy cells in the same direction in most groups.
 
     A column is kept where at least `share` of the groups with both classes have an AUROC on one side of 0.5, and their
-    mean is `strength` away from it. The five strongest are kept in any case, all of them where no group has both
-    classes.
+    mean is `strength` away from it. The strongest is kept in any case, and all of them where no group has both classes.
 
     Parameters
     ----------
@@ -102,5 +100,5 @@ def stable_features(
     mean = effect.sum(axis=0) / np.maximum(n_groups, 1)
     agree = (effect * np.sign(mean) > 0).sum(axis=0) / np.maximum(n_groups, 1)
     kept = (agree >= share) & (np.abs(mean) >= strength)
-    kept[np.argsort(-np.abs(mean), kind="stable")[:_LEAST_FEATURES]] = True
+    kept[np.argmax(np.abs(mean))] = True
     return np.flatnonzero(kept)
