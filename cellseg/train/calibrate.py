@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cellseg.classify.supervised import Calibration
+from cellseg.classify.calibration import Calibration
 from cellseg.train.grouped import even_weights
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cellseg.classify.calibration import calibrate
+from cellseg.classify.calibration import Calibration, calibrate
 from cellseg.classify.supervised import (
-    Calibration,
     Classifier,
     ModelFeature,
     predict_margin,
@@ -30,7 +29,8 @@ class OutOfGroup:
     """What was said of each cell without its group; NaN (fold -1) of cells of train-only groups.
 
     `fold` (n,) int32; `margin` (n,) float64 by a model that knew nothing of the group; `probability` (n,) float64 of
-    being abnormal, by a calibration that knew nothing of it either.
+    being abnormal, by a calibration fitted without its cells (though on margins of models that knew them: what a new
+    slide may expect is told by `LeftOut`).
     """
 
     fold: NDArray[np.int32]

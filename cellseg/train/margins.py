@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellseg.classify.supervised import Calibration, Classifier, LinearMember, ModelFeature, TreeMember, predict_margin
+from cellseg.classify.calibration import Calibration
+from cellseg.classify.supervised import Classifier, LinearMember, ModelFeature, TreeMember, predict_margin
 from cellseg.classify_config import TrainClassifierSettings
 from cellseg.errors import ConfigError
 from cellseg.train.grouped import Split, grouped_splits, random_splits, training_weights

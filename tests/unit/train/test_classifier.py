@@ -55,13 +55,13 @@ def test_a_group_has_no_part_in_what_is_said_of_it():
         assert (getattr(before, name)[~rows] != getattr(after, name)[~rows]).any()
 
 
-def test_out_of_group_probabilities_know_nothing_of_the_group():
+def test_out_of_group_margins_know_nothing_of_the_group():
     cells = labelled_cells(n_groups=4)
     rows = cells.groups == "g2"
     _, before = fit_classifier(cells, LINEAR)
     _, after = fit_classifier(replace(cells, abnormal=np.where(rows, ~cells.abnormal, cells.abnormal)), LINEAR)
     assert (before.margin[rows] == after.margin[rows]).all()
-    # the margins of other groups do know it, and by them the calibration: the fit without it is of evaluate_left_out
+    # the margins of other groups do know it, and by them the calibration
     assert (before.probability[rows] != after.probability[rows]).any()
 
 
