@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from cellseg.commands import train_classifier
 from cellseg.commands.options import DeviceOption, OutFile, StainOption, WorkersOption, parse_device, parse_stain
 from cellseg.commands.progress import show_progress
 from cellseg.errors import ConfigError
@@ -21,6 +22,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Train a network on images of your own: maskrcnn finds cells, segnet tells tissues apart.",
 )
+
+
+train_classifier.register(app)
 
 
 @app.callback()

@@ -15,8 +15,8 @@ from cellseg.classify_config import ExcludeSettings, ModelSettings, TrainClassif
 from cellseg.columns.predictions import PREDICTION_COLUMNS
 from cellseg.errors import ConfigError
 from cellseg.io.atomic import write_json
-from cellseg.io.classifier_file import write_classifier
 from cellseg.io.table import TableWriter
+from cellseg.stages.classifier_model import write_classifier
 from cellseg.stages.classifier_report import (
     held_out_figures,
     held_out_table,
@@ -112,7 +112,6 @@ def train_classifier(
     check_training(cells, settings)
     report = _about(read, request)
     files = ClassifierFiles(request.out)
-    shared = {"made": made, "workers": request.workers}
     if request.test and _testable(cells, settings):
         left_out = evaluate_left_out(
             cells, settings, coverage=request.coverage, made=made, workers=request.workers, progress=progress("test")
@@ -127,11 +126,15 @@ def train_classifier(
     )
     report["n_features"] = len(model.features)
     if request.leaks and settings.groups == "required":
-        report["leaks"] = leak_figures(leak_check(cells, settings, **shared, progress=progress("leaks")))
+        report["leaks"] = leak_figures(
+            leak_check(cells, settings, made=made, workers=request.workers, progress=progress("leaks"))
+        )
     if request.permutations:
-        found = permutation_test(cells, settings, request.permutations, **shared, progress=progress("permutations"))
+        found = permutation_test(
+            cells, settings, request.permutations, made=made, workers=request.workers, progress=progress("permutations")
+        )
         report["permutations"] = permutation_figures(found)
-    report = without_nan(report)
+    report = dict(without_nan(report))
     write_classifier(files.model, _with_story(model, report))
     write_json(files.report, report)
     return report
