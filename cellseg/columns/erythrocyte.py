@@ -29,6 +29,30 @@ _RINGS: tuple[tuple[str, str, str, float | None, float | None], ...] = (
     ),
 )  # fmt: skip
 
+_INNER = "inner pixels lie deeper than a quarter of the greatest distance to the edge; densities of pixels smoothed by a binomial of 3 x 3"
+_LEVELS = "paleness is 1 at the density that 3 % of the inner pixels fall under (palest), 0 at the one that 80 % fall under (dense), linear between"
+_NO_PALLOR = "NaN in cells of fewer than 20 inner pixels or without contrast"
+_PIECE = "the largest 8-connected piece of inner pixels with paleness over 0.5"
+_PALLOR: tuple[tuple[str, str, str, float | None, float | None], ...] = (
+    ("pallor_contrast", f"how much paler than its dense part the palest part of the cell is; {_NO_PALLOR}", f"1 - palest / dense; {_LEVELS}; {_INNER}; {_DENSITY}", 0, 1),
+    ("pallor_axis_ratio", f"how round the pallor is: 1 round, less for slits (stomatocytes); {_NO_PALLOR}", f"short over long axis of the ellipse of the same second moments, pixels weighted by squared paleness; {_LEVELS}", 0, 1),
+    ("pallor_shift", f"how far off the middle the pallor is; {_NO_PALLOR}", f"distance of the centroids of the cell and of squared paleness / radius of the circle of the cell's area; {_LEVELS}", 0, None),
+    ("pallor_edge", f"how steep the pallor's edge is: low where it fades, high where it is punched out; {_NO_PALLOR}", "95 % quantile of the density's gradient over inner pixels * radius of the circle of the cell's area / (dense - palest)", 0, None),
+    ("pale_piece_count", f"pale pieces of 4 pixels or more; {_NO_PALLOR}", f"8-connected pieces of inner pixels with paleness over 0.5; {_LEVELS}", 0, None),
+    ("pale_piece_share", f"share of the cell that the largest pale piece takes; {_NO_PALLOR}", f"pixels of {_PIECE} / pixels of the cell", 0, 1),
+    ("pale_piece_axis_ratio", "short over long axis of the largest pale piece; NaN also where it has fewer than 4 pixels", f"ellipse of the same second moments as {_PIECE}, each pixel with its own 1/12 px2", 0, 1),
+    ("pale_piece_compactness", "1 where the largest pale piece is a disc, less for slits, rings and ragged ones; NaN also where it has fewer than 4 pixels", f"min(area / (2 pi (second central moments of y and x)), 1) of {_PIECE}", 0, 1),
+    ("pale_piece_circularity", "1 where the largest pale piece is a disc, less the longer its edge; NaN also where it has fewer than 4 pixels", f"min(4 pi area / (pi / 4 * sides of pixels to others)^2, 1) of {_PIECE}", 0, 1),
+    *(
+        (f"pallor_harmonic_{order}", f"how much paleness varies {('once', 'twice', 'three times', 'four times')[order - 1]} around the cell; 0 for round pallor in round cells, and for pallor as drawn out as the cell; {_NO_PALLOR}", f"|sum of w r exp({order} i angle)| / sum of w r, w squared paleness, r and angle from the cell's centroid in coordinates in which the ellipse of the cell's second moments is a circle", 0, 1)
+        for order in range(1, 5)
+    ),
+    *(
+        (f"band_{band}_cv", f"how uneven the density is in band {band} of 4 from the edge inwards; NaN also in bands of fewer than 6 pixels", f"standard deviation of the density / dense, over pixels whose distance to the edge over the greatest one is in ({low}, {high}]; {_LEVELS}", 0, None)
+        for band, (low, high) in enumerate(((0.3, 0.5), (0.5, 0.7), (0.7, 0.85), (0.85, 1.0)), start=1)
+    ),
+)  # fmt: skip
+
 COLUMNS: tuple[Column, ...] = (
     *(
         Column(f"erythrocyte_{name}", "float64", "1", meaning, formula, source, low, high, family="erythrocyte", per="compartment")
@@ -36,6 +60,6 @@ COLUMNS: tuple[Column, ...] = (
     ),
     *(
         Column(f"erythrocyte_{name}", "float64", "1", meaning, formula, "", low, high, family="erythrocyte", per="plane")
-        for name, meaning, formula, low, high in _RINGS
+        for name, meaning, formula, low, high in (*_RINGS, *_PALLOR)
     ),
 )  # fmt: skip

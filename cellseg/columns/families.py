@@ -39,7 +39,7 @@ ABOUT: dict[str, str] = {
     "zernike": "magnitudes of the Zernike moments of the mask, to order 9",
     "touching": "how much of the outline touches other cells",
     "wdbc10": "the ten features of Street, Wolberg and Mangasarian (Wisconsin breast cancer data)",
-    "erythrocyte": "red cells: shape factors, spicules, central pallor, ring profile",
+    "erythrocyte": "red cells: shape factors, spicules, central pallor and its form, ring profile",
     "intensity": "mean, spread and quantiles of each plane",
     "distribution": "more statistics of a plane: integrated, skewness, entropy, edge pixels, mass displacement",
     "gradient": "how steep a plane is, and how many edges it has",

@@ -35,6 +35,7 @@ from cellseg.measure.lbp import measure_lbp
 from cellseg.measure.moment_invariants import measure_moments
 from cellseg.measure.neighborhood import measure_neighborhoods
 from cellseg.measure.outline import measure_outline
+from cellseg.measure.pallor import measure_pallor
 from cellseg.measure.radial import measure_radial
 from cellseg.measure.run_length import measure_run_length
 from cellseg.measure.shape import measure_shapes
@@ -126,7 +127,11 @@ def _erythrocyte(view: CellWindow) -> Values:
 
 def _erythrocyte_rings(view: CellWindow, plane: PlaneValues) -> Values:
     dark = view.recipe.stain != "fluorescence" and plane.name.startswith(("intensity_", "lab_l"))
-    return dict(measure_erythrocyte_rings(view.patches, plane.counts, n_levels=plane.n_levels, dark=dark))
+    levels = plane.n_levels
+    return {
+        **measure_erythrocyte_rings(view.patches, plane.counts, n_levels=levels, dark=dark),
+        **measure_pallor(view.patches, plane.counts, n_levels=levels, dark=dark),
+    }
 
 
 def _radial(view: CellWindow, plane: PlaneValues) -> Values:
