@@ -12,6 +12,7 @@ from cellseg.errors import ConfigError
 
 if TYPE_CHECKING:
     from cellseg.stages.evaluate import Row
+    from cellseg.stages.judged_cells import JudgedTable
     from cellseg.stages.pairs import Pair
 
 app = typer.Typer(
@@ -156,18 +157,73 @@ def semantic(
 
 @app.command()
 def verdict(
-    cells: Annotated[Path, typer.Argument(metavar="CELLS", help="cells.parquet or cells.csv of a slide.")],
-    label_image: Annotated[Path, typer.Argument(metavar="LABELS", help="Its label image.")],
-    truth_labels: Annotated[Path, typer.Argument(metavar="TRUTH_LABELS", help="Label image of truth.")],
+    predictions: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[PREDICTIONS",
+            help="Table with truth and verdicts (group, abnormal, status, abnormal_probability, ...); "
+            "or cells.parquet of a slide, with the next three.",
+        ),
+    ] = None,
+    label_image: Annotated[Path | None, typer.Argument(metavar="LABELS", help="Its label image.")] = None,
+    truth_labels: Annotated[Path | None, typer.Argument(metavar="TRUTH_LABELS", help="Label image of truth.")] = None,
+    truth_table: Annotated[
+        Path | None, typer.Argument(metavar="TRUTH]", help="CSV with the columns cell_id, abnormal (true or false).")
+    ] = None,
+    cells: Annotated[
+        Path | None, typer.Option("--cells", help="Results folder (samples/NAME/cells.parquet); with --truth.")
+    ] = None,
     truth: Annotated[
-        Path, typer.Argument(metavar="TRUTH", help="CSV with the columns cell_id, abnormal (true or false).")
-    ],
+        Path | None, typer.Option("--truth", help="Labelled cells, as `cellseg label-cells` makes them.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold", min=0, max=1, help="Probability over which a cell is called abnormal; default: as the table."
+        ),
+    ] = None,
+    weak: Annotated[
+        tuple[float, float], typer.Option("--weak", help="Share called right and AUROC under which a class is weak.")
+    ] = (0.7, 0.8),
+    plots: Annotated[Path | None, typer.Option("--plots", help="Folder for pictures (PNG) of the figures.")] = None,
     json: JsonOption = None,
     draws: DrawsOption = 1000,
     seed: SeedOption = 0,
 ) -> None:
-    """AUROC, average precision, balanced accuracy, sensitivity, specificity of verdicts on cells matched to truth."""
-    from cellseg.stages.evaluate import VerdictCase, evaluate_verdict
+    """AUROC, decision, coverage and calibration of verdicts on cells of known class, by group and class."""
+    from cellseg.evaluate.by_group import Draws, WeakBounds
+    from cellseg.stages.evaluate import write_rows
+    from cellseg.stages.evaluate_verdict import format_verdict, report_rows, report_verdict
 
-    rows = evaluate_verdict([VerdictCase(cells, label_image, truth_labels, truth)], n_draws=draws, seed=seed)
-    _show(rows, json)
+    table = _judged((predictions, label_image, truth_labels, truth_table), cells, truth, threshold)
+    report = report_verdict(table, draws=Draws(draws, seed), bounds=WeakBounds(*weak))
+    if json is not None:
+        write_rows(json, report_rows(report))
+    if plots is not None:
+        from cellseg.stages.verdict_pictures import write_verdict_plots
+
+        write_verdict_plots(plots, table, report, draws=Draws(draws, seed))
+    typer.echo(format_verdict(report))
+
+
+def _judged(
+    files: tuple[Path | None, Path | None, Path | None, Path | None],
+    results: Path | None,
+    truth: Path | None,
+    threshold: float | None,
+) -> JudgedTable:
+    from cellseg.stages.judged_cells import THRESHOLD, VerdictCase, read_cases, read_judged, read_predictions
+
+    first, labels_of, true_labels, true_table = files
+    either = THRESHOLD if threshold is None else threshold
+    if results is not None and truth is not None and first is None:
+        return read_judged(results, truth, threshold=either)
+    if results is None and truth is None and first is not None:
+        if labels_of is None:
+            return read_predictions(first, threshold=threshold)
+        if true_labels is not None and true_table is not None:
+            return read_cases([VerdictCase(first, labels_of, true_labels, true_table)], threshold=either)
+    raise ConfigError(
+        "give PREDICTIONS (a table with truth and verdicts), or --cells with a results folder and --truth with labelled "
+        "cells, or CELLS LABELS TRUTH_LABELS TRUTH of one slide"
+    )

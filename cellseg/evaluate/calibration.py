@@ -108,7 +108,11 @@ def expected_calibration_error(
     probability, abnormal = probability[known], abnormal[known]
     at, k = bin_of(probability, edges), edges.size - 1
     ones = np.ones(probability.size)
-    sums = [np.bincount(at[side], weight[side], k) for weight in (ones, probability) for side in (abnormal, ~abnormal)]
+    sums: list[Floats] = [
+        np.asarray(np.bincount(at[side], weight[side], k), np.float64)
+        for weight in (ones, probability)
+        for side in (abnormal, ~abnormal)
+    ]
     return float(bin_errors(*sums, balanced=balanced))
 
 

@@ -13,7 +13,9 @@ from cellseg.errors import ConfigError, TableError
 from cellseg.evaluate.matching import figures, score_overlaps
 from cellseg.io.atomic import atomic_path, write_text
 from cellseg.io.table import read_table
-from cellseg.stages.evaluate import Row, VerdictCase, evaluate_verdict, format_rows, read_overlaps, read_truth
+from cellseg.stages.evaluate import Row, format_rows, read_overlaps
+from cellseg.stages.evaluate_verdict import evaluate_verdict
+from cellseg.stages.judged_cells import VerdictCase, read_truth
 from cellseg.stages.results import sample_folder
 from cellseg.stages.simulate import simulate_sample
 

@@ -1,11 +1,10 @@
-"""Results against truth, as tables: labels, points and verdicts. Floor 6."""
+"""Results against truth, as tables: labels and points; how rows are shown and written. Floor 6."""
 
 from __future__ import annotations
 
 import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,12 @@ from cellseg.evaluate.matching import (
     Overlaps,
     Score,
     figures,
-    match_instances,
     merge_overlaps,
     score_overlaps,
 )
 from cellseg.evaluate.points import add_counts, count_points
-from cellseg.evaluate.verdict import JudgedCells, pair_verdicts, verdict_figures
 from cellseg.io.atomic import write_json
 from cellseg.io.labels import open_labels
-from cellseg.io.table import read_table
 from cellseg.stages.pairs import Pair
 from cellseg.types import Progress, Window, silent
 
@@ -39,18 +35,6 @@ LABEL_FIGURES = (
     "object_dice",
 )  # fmt: skip
 POINT_FIGURES = ("alone", "shared", "outside")
-VERDICT_FIGURES = ("auroc", "average_precision", "balanced_accuracy", "sensitivity", "specificity")
-
-
-@dataclass(frozen=True)
-class VerdictCase:
-    """One image's verdicts and truth: cells table, label image, true label image, true table (cell_id, abnormal)."""
-
-    cells: Path
-    labels: Path
-    truth_labels: Path
-    truth_table: Path
-    group: str = "all"
 
 
 def read_overlaps(prediction: Path, truth: Path) -> Overlaps:
@@ -158,84 +142,6 @@ def read_points(path: Path) -> NDArray[np.float64]:
     raise TableError(f"{path}: columns {', '.join(names)}; expected y_px and x_px (or y and x); rename them")
 
 
-def evaluate_verdict(
-    cases: Sequence[VerdictCase], *, threshold: float = 0.5, n_draws: int = 1000, seed: int = 0
-) -> list[Row]:
-    """How well verdicts part abnormal from healthy cells that match truth at IoU >= `threshold`, one row a group.
-
-    Rows are as of `evaluate_labels`, with the figures of `cellseg.evaluate.verdict`; the interval is over images, or
-    over cells where a group has one image (`interval_over` says which).
-
-    Raises
-    ------
-    LabelError, TableError
-        If a file cannot be read or lacks a column.
-    """
-    judged: dict[str, list[JudgedCells]] = {}
-    for case in cases:
-        judged.setdefault(case.group, []).append(judge_case(case, threshold=threshold))
-    rows = []
-    for group, own in sorted(judged.items()):
-        over_cells = len(own) == 1
-
-        def statistic(index: NDArray[np.int64], own: list[JudgedCells] = own) -> Mapping[str, float]:
-            return verdict_figures(own[0].take(index) if len(own) == 1 else _join([own[at] for at in index]))
-
-        n_items = own[0].abnormal.size if over_cells else len(own)
-        row = _row(group, len(own), statistic, VERDICT_FIGURES, n_items=n_items, n_draws=n_draws, seed=seed)
-        rows.append(row | {"interval_over": "cells" if over_cells else "images"})
-    return rows
-
-
-def judge_case(case: VerdictCase, *, threshold: float = 0.5) -> JudgedCells:
-    """Truth and verdict of one image's cells that match at IoU >= `threshold`.
-
-    Raises
-    ------
-    LabelError, TableError
-        If a file cannot be read or lacks a column.
-    """
-    matching = match_instances(read_overlaps(case.labels, case.truth_labels), threshold)
-    cells = read_table(case.cells, ["cell_id", "status", "abnormal_score"])
-    true_ids, abnormal = read_truth(case.truth_table)
-    return pair_verdicts(
-        matching,
-        true_ids,
-        abnormal,
-        cells["cell_id"].to_numpy(),
-        cells["abnormal_score"].to_numpy(),
-        np.array(cells["status"].to_pylist(), dtype=str),
-    )
-
-
-def read_truth(path: Path) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-    """True ids and whether each is abnormal, of a CSV with columns cell_id and abnormal (true or false).
-
-    Raises
-    ------
-    TableError
-        If the file cannot be read, lacks a column, or says something else.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(int(row["cell_id"]), row["abnormal"].strip().lower()) for row in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError, AttributeError) as error:
-        raise TableError(f"{path}: not a truth table ({error!r}); expected the columns cell_id and abnormal") from error
-    words = {"true": True, "1": True, "false": False, "0": False}
-    if wrong := sorted({word for _, word in rows} - words.keys()):
-        raise TableError(f"{path}: abnormal is {wrong[0]!r} in a row; expected true or false")
-    return np.array([i for i, _ in rows], np.uint32), np.array([words[word] for _, word in rows], bool)
-
-
-def _join(parts: list[JudgedCells]) -> JudgedCells:
-    return JudgedCells(
-        np.concatenate([p.abnormal for p in parts]),
-        np.concatenate([p.score for p in parts]),
-        np.concatenate([p.called for p in parts]),
-        np.concatenate([p.judged for p in parts]),
-    )
-
-
 def _row(
     group: str,
     n_images: int,
@@ -244,11 +150,9 @@ def _row(
     *,
     n_draws: int,
     seed: int,
-    n_items: int | None = None,
 ) -> Row:
-    n_items = n_images if n_items is None else n_items
-    row: Row = {"group": group, "n_images": n_images, **statistic(np.arange(n_items))}
-    intervals = bootstrap_intervals(n_items, statistic, n_draws=n_draws, seed=seed)
+    row: Row = {"group": group, "n_images": n_images, **statistic(np.arange(n_images))}
+    intervals = bootstrap_intervals(n_images, statistic, n_draws=n_draws, seed=seed)
     for name in names:
         row[f"{name}_low"], row[f"{name}_high"] = intervals[name]
     return row

@@ -22,7 +22,7 @@ from cellseg.stages.demo import (
     format_demo,
     write_demo,
 )
-from cellseg.stages.evaluate import read_truth
+from cellseg.stages.judged_cells import read_truth
 
 
 @pytest.fixture(scope="module")

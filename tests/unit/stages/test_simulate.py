@@ -9,7 +9,8 @@ from cellseg.errors import ConfigError
 from cellseg.io.labels import open_labels
 from cellseg.io.slide import open_slide
 from cellseg.simulate import Tissue
-from cellseg.stages.evaluate import read_points, read_truth
+from cellseg.stages.evaluate import read_points
+from cellseg.stages.judged_cells import read_truth
 from cellseg.stages.simulate import simulate_sample, simulate_slide
 from cellseg.types import Window
 
