@@ -130,6 +130,8 @@ rule summary:
         summary=in_results("summary.csv"),
         tissues=in_results("summary_tissue.csv"),
         wdbc10=in_results("summary_wdbc10.csv"),
+        by_slide=in_results("summary_slide.csv"),
+        by_patient=in_results("summary_patient.csv"),
     log:
         in_results("logs/summary.log"),
     benchmark:

@@ -95,7 +95,7 @@ def estimate_share(n_abnormal: NDArray[np.int64], n_decided: NDArray[np.int64], 
     if n_clusters > 1:
         quantile = float(t.ppf(0.5 + LEVEL / 2, n_clusters - 1))
         if 0 < share < 1:
-            effect = max(1.0, _bootstrap_effect(abnormal, decided, seed), _correlation_effect(abnormal, decided))
+            effect = max(_bootstrap_effect(abnormal, decided, seed), _correlation_effect(abnormal, decided))
     low, high = _wilson(share, decided.sum() / (1.0 if np.isnan(effect) else effect), quantile)
     return Share(share, low, high, n_clusters, effect)
 
@@ -129,7 +129,7 @@ def _bootstrap_effect(abnormal: NDArray[np.float64], decided: NDArray[np.float64
 
 
 def _correlation_effect(abnormal: NDArray[np.float64], decided: NDArray[np.float64]) -> float:
-    """1 + (m - 1) rho: rho of the analysis of variance, m the cells in the cluster of the average cell.
+    """1 + (m - 1) rho: rho (>= 0) of the analysis of variance, m the cells in the cluster of the average cell.
 
     Donner 1986, Int Stat Rev 54:67; Kish 1965, Survey Sampling, for the design effect.
     """

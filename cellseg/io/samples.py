@@ -32,6 +32,9 @@ class SampleRow(BaseModel):
     """um per pixel; empty takes what the file says, and a figure here wins over the file's."""
     patient: str | None = None
     """whose tissue it is; samples of one patient are kept together."""
+    slide: str | None = None
+    """the slide that the image is a field of, by a name of its own; images of one slide are summed up together, and one
+    without a name is a slide of its own."""
     group: Literal["reference", "test"] = "test"
     """reference: healthy controls, which the verdict is fitted on; test: to be judged."""
     stain: Stain = "he"
@@ -56,6 +59,8 @@ class Sample(BaseModel):
     """um per pixel as the sheet says; None leaves it to the file."""
     patient: str | None = None
     """whose tissue it is."""
+    slide: str | None = None
+    """the slide that the image is a field of; None: the image is a slide of its own."""
     group: Literal["reference", "test"] = "test"
     """reference (healthy controls) or test."""
     stain: Stain = "he"

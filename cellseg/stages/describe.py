@@ -8,7 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from cellseg.cohort_columns import LEDGER_COLUMNS, SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS, WDBC_COLUMNS
+from cellseg.cohort_columns import (
+    LEDGER_COLUMNS,
+    PATIENT_SUMMARY_COLUMNS,
+    SLIDE_SUMMARY_COLUMNS,
+    SUMMARY_COLUMNS,
+    TISSUE_SUMMARY_COLUMNS,
+    WDBC_COLUMNS,
+)
 from cellseg.columns import COLUMNS, Column, written_name
 from cellseg.columns.equivalents import TOOLS
 from cellseg.columns.families import ABOUT
@@ -84,8 +91,16 @@ def columns_markdown() -> str:
         "## summary_wdbc10.csv\n\nOne row a sample; a header only where the family `wdbc10` is not measured.\n\n"
         f"{_markdown_table(WDBC_COLUMNS)}"
     )
+    slide = (
+        "## summary_slide.csv\n\nOne row a slide; a header only where the sample sheet names no slide. Slides "
+        f"count within a patient: two patients may both have a slide 1.\n\n{_markdown_table(SLIDE_SUMMARY_COLUMNS)}"
+    )
+    patient = (
+        "## summary_patient.csv\n\nOne row a patient that the sample sheet names, over all their samples of whatever "
+        f"stain; a header only where it names none.\n\n{_markdown_table(PATIENT_SUMMARY_COLUMNS)}"
+    )
     ledger = f"## slides.tsv\n\nOne row a sample, whatever became of it.\n\n{_markdown_table(LEDGER_COLUMNS)}"
-    return "\n".join([_CELLS, *families, summary, tissue, wdbc, ledger])
+    return "\n".join([_CELLS, *families, summary, tissue, wdbc, slide, patient, ledger])
 
 
 def _rows(family: str) -> list[Column]:

@@ -9,7 +9,14 @@ import pytest
 import yaml
 from contract.source import REPOSITORY
 
-from cellseg.cohort_columns import LEDGER_COLUMNS, SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS, WDBC_COLUMNS
+from cellseg.cohort_columns import (
+    LEDGER_COLUMNS,
+    PATIENT_SUMMARY_COLUMNS,
+    SLIDE_SUMMARY_COLUMNS,
+    SUMMARY_COLUMNS,
+    TISSUE_SUMMARY_COLUMNS,
+    WDBC_COLUMNS,
+)
 from cellseg.columns import COLUMNS, written_name
 from cellseg.config import Config
 from cellseg.io.settings import config_yaml
@@ -57,6 +64,7 @@ def test_samples_schema_fills_and_refuses() -> None:
 def test_tables_md_is_columns_py() -> None:
     text = (REPOSITORY / "docs" / "tables.md").read_text(encoding="utf-8")
     assert text == columns_markdown(), CURE
-    columns = (*COLUMNS, *SUMMARY_COLUMNS, *TISSUE_SUMMARY_COLUMNS, *WDBC_COLUMNS, *LEDGER_COLUMNS)
+    cohort = (SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS, WDBC_COLUMNS, SLIDE_SUMMARY_COLUMNS, PATIENT_SUMMARY_COLUMNS)
+    columns = [column for table in (COLUMNS, *cohort, LEDGER_COLUMNS) for column in table]
     missing = [column.name for column in columns if f"`{written_name(column)}`" not in text]
     assert not missing

@@ -73,15 +73,15 @@ def test_cells_that_are_all_the_same_still_have_a_width(abnormal):
 
 
 def test_the_intraclass_correlation_counts_where_the_bootstrap_is_blind():
-    # one rich cluster with all abnormal cells: draws without it have none, and their variance is too small
-    abnormal, decided = np.array([30, *[0] * 9]), np.array([300, *[3] * 9])
-    own = (decided**2).sum() / decided.sum()
-    # analysis of variance by hand: between 9 clusters' freedom, within 317
-    between = (decided * (abnormal / decided - 30 / 327) ** 2).sum() / 9
-    within = 30 * 270 / 300 / 317
-    typical = (327 - own) / 9
-    rho = max((between - within) / (between + (typical - 1) * within), 0)
-    assert estimate_share(abnormal, decided).design_effect >= 1 + (own - 1) * rho
+    # the large cluster happens to have the mean share, so that draws hardly scatter, but the small ones are all one
+    # kind: clusters do differ, and most cells are in one of them
+    abnormal, decided = np.array([200, *[20, 0] * 3]), np.array([400, *[20] * 6])
+    between = 6 * 20 * 0.5**2 / 6  # of 6 degrees of freedom
+    within = 400 * 0.5 * 0.5 / (520 - 7)
+    own = (400**2 + 6 * 20**2) / 520
+    typical = (520 - own) / 6
+    rho = (between - within) / (between + (typical - 1) * within)
+    assert estimate_share(abnormal, decided).design_effect == pytest.approx(1 + (own - 1) * rho)
 
 
 def test_single_cells_cannot_be_alike():

@@ -24,14 +24,16 @@ def fault_of(path: Path) -> str:
 
 def test_a_full_sheet(tmp_path: Path) -> None:
     text = (
-        "sample\tpath\tmpp\tpatient\tgroup\tstain\tchannel\nA\ta.png\t0.25\tP 1\treference\tgiemsa\tDAPI\nB.2\tb.png\n"
+        "sample\tpath\tmpp\tpatient\tslide\tgroup\tstain\tchannel\n"
+        "A\ta.png\t0.25\tP 1\tS 2\treference\tgiemsa\tDAPI\nB.2\tb.png\n"
     )
     first, second = read_samples(sheet(tmp_path, text))
     assert first.model_dump() == {
-        "sample": "A", "path": tmp_path / "a.png", "mpp": 0.25, "patient": "P 1", "group": "reference",
-        "stain": "giemsa", "channel": "DAPI", "tissue": None,
+        "sample": "A", "path": tmp_path / "a.png", "mpp": 0.25, "patient": "P 1", "slide": "S 2",
+        "group": "reference", "stain": "giemsa", "channel": "DAPI", "tissue": None,
     }  # fmt: skip
     assert (second.sample, second.mpp, second.group, second.stain, second.channel) == ("B.2", None, "test", "he", None)
+    assert (second.patient, second.slide) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,30 @@ import math
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from cell_tables import mapped, measured, recipe, write_measured
 
+from cellseg.classify.shares import FIELD_SIDES_UM, MIN_FIELDS
 from cellseg.classify_config import ClassifySettings, Rule
-from cellseg.cohort_columns import LEDGER_COLUMNS, SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS, WDBC_COLUMNS
+from cellseg.cohort_columns import (
+    LEDGER_COLUMNS,
+    PATIENT_SUMMARY_COLUMNS,
+    SLIDE_SUMMARY_COLUMNS,
+    SUMMARY_COLUMNS,
+    SUMMARY_FLAGS,
+    TISSUE_SUMMARY_COLUMNS,
+    WDBC_COLUMNS,
+)
 from cellseg.errors import TableError
 from cellseg.io.atomic import write_json
+from cellseg.io.table import read_schema
 from cellseg.measure.wdbc import FEATURES
 from cellseg.stages.classify import classify_cells
 from cellseg.stages.ledger import check_results, read_ledger
 from cellseg.stages.outcome import Failure, read_failure, write_failure
 from cellseg.stages.results import STAGE_OUTPUTS, TISSUE_MAP, MapFiles, sample_folder, stage_log, stage_outputs
-from cellseg.stages.summary import share_abnormal, summarize_cohort
+from cellseg.stages.summary import summarize_cohort
 from cellseg.stages.tables import write_tables
 
 SETTINGS = ClassifySettings(
@@ -180,24 +191,138 @@ def wilson(k, n, z=1.959963984540054):
     return (p + f / 2 - half) / (1 + f), (p + f / 2 + half) / (1 + f)
 
 
-@pytest.mark.parametrize(("k", "n"), [(0, 10), (10, 10), (2, 7), (15, 100), (1, 1_000_000)])
-def test_the_interval_is_wilsons(k, n):
-    share = share_abnormal(n - k, k)
-    low, high = wilson(k, n)
-    # the table is rounded to 6 decimals
-    assert share["share_abnormal_low"] == pytest.approx(low, abs=6e-7)
-    assert share["share_abnormal_high"] == pytest.approx(high, abs=6e-7)
+def give(results, sample, **values):
+    """Columns put into a sample's cells.parquet, in place of those of the same name."""
+    path = sample_folder(results, sample) / "cells.parquet"
+    table = pq.read_table(path)
+    for name, column in values.items():
+        at = table.schema.get_field_index(name)
+        table = table.append_column(name, pa.array(column)) if at < 0 else table.set_column(at, name, pa.array(column))
+    pq.write_table(table, path)
 
 
-def test_a_published_wilson_interval():
-    # Newcombe 1998, Stat Med 17:857, table I: 81 of 263 gives 0.2553 to 0.3662, 0 of 20 gives 0 to 0.1611
-    assert share_abnormal(182, 81)["share_abnormal_low"] == pytest.approx(0.2553, abs=5e-5)
-    assert share_abnormal(182, 81)["share_abnormal_high"] == pytest.approx(0.3662, abs=5e-5)
-    assert share_abnormal(20, 0)["share_abnormal_high"] == pytest.approx(0.1611, abs=5e-5)
+def test_cells_that_are_alike_in_places_widen_the_interval(tmp_path, results):
+    # 25 cells in each of 16 blocks; of A all cells of four blocks are abnormal, of B seven in each
+    block, within = np.divmod(np.arange(400), 25)
+    at = {
+        "centroid_y_um": 90.0 * (block // 4) + 5 + within % 5,
+        "centroid_x_um": 90.0 * (block % 4) + 5 + within // 5,
+    }
+    for sample, abnormal in (("A", block % 4 == 0), ("B", within % 4 == 0)):
+        finish(results, sample, measured(400, sample=sample, area_um2=np.where(abnormal, 150.0, 60.0), **at))
+    summarize_cohort(results, sheet_of(tmp_path, "A", "B"))
+    patchy, even = read_csv(results / "summary.csv")
+    assert (patchy["n_fields"], patchy["field_side_um"]) == ("16", "90")
+    assert [row["share_abnormal"] for row in (patchy, even)] == ["0.25", "0.28"]
+    # blocks all of one kind: 400 cells say as much as 16 (times 16 / 15, which the bootstrap finds within its scatter)
+    assert float(patchy["design_effect"]) == pytest.approx(25 * 16 / 15, rel=0.1)
+    assert float(even["design_effect"]) == 1.0
+    for row, k in ((patchy, 100), (even, 112)):
+        ends = [float(row[f"share_abnormal_wilson_{end}"]) for end in ("low", "high")]
+        assert ends == pytest.approx(wilson(k, 400), abs=6e-7)
+        assert float(row["share_abnormal_low"]) < ends[0] and ends[1] < float(row["share_abnormal_high"])
+    assert float(patchy["share_abnormal_high"]) - float(patchy["share_abnormal_low"]) > 0.4
+    assert float(even["share_abnormal_high"]) - float(even["share_abnormal_low"]) < 0.11
 
 
-def test_nothing_decided_has_no_share():
-    assert all(math.isnan(value) for value in share_abnormal(0, 0).values())
+def test_flags_are_counted_and_those_that_no_one_looked_at_are_empty(tmp_path, results):
+    border = np.arange(8) < 3
+    finish(results, "A", measured(8, touches_border=border))
+    unknown = [
+        name for name in SUMMARY_FLAGS if name not in read_schema(sample_folder(results, "A") / "cells.parquet").names
+    ]
+    summarize_cohort(results, sheet_of(tmp_path, "A"))
+    (row,) = read_csv(results / "summary.csv")
+    assert (row["n_touches_border"], row["n_seam_joined"], row["n_excluded"]) == ("3", "0", "3")
+    assert [row[f"n_{name}"] for name in unknown] == [""] * len(unknown)
+    flags = {name: np.arange(8) < at for at, name in enumerate(SUMMARY_FLAGS)}
+    give(results, "A", **flags)
+    summarize_cohort(results, sheet_of(tmp_path, "A"))
+    (row,) = read_csv(results / "summary.csv")
+    assert [row[f"n_{name}"] for name in SUMMARY_FLAGS] == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_shares_with_and_without_the_excluded(tmp_path, results):
+    # 3 at the border of 10; of the other 7 one abnormal and one left open
+    areas, solidity = np.full(10, 60.0), np.full(10, 0.9)
+    areas[9], solidity[8] = 150, 0.05
+    finish(results, "A", measured(10, touches_border=np.arange(10) < 3, area_um2=areas, solidity=solidity))
+    sheet = sheet_of(tmp_path, "A")
+    nan = float("nan")
+    names = ("share_abnormal_without_excluded", "share_abnormal_with_excluded", "mean_abnormal_probability")
+    if "abnormal_probability" in read_schema(sample_folder(results, "A") / "cells.parquet").names:
+        give(results, "A", abnormal_probability=np.full(10, nan))
+    summarize_cohort(results, sheet)
+    (row,) = read_csv(results / "summary.csv")
+    assert (row["n_healthy"], row["n_abnormal"], row["n_uncertain"], row["n_excluded"]) == ("5", "1", "1", "3")
+    assert row["share_excluded"] == "0.3"
+    assert (row["share_abnormal_least"], row["share_abnormal_most"]) == ("0.111111", "0.444444")  # of 9
+    assert [row[name] for name in names] == [""] * 3
+    assert row["judged_by"] == "rules"
+    # two excluded cells over a half, one without a probability; of the others two over a half, one at it, one without
+    give(results, "A", abnormal_probability=[0.9, 0.8, nan, 0.5, 0.1, 0.1, 0.1, nan, 0.6, 0.8])
+    summarize_cohort(results, sheet)
+    (row,) = read_csv(results / "summary.csv")
+    assert [float(row[name]) for name in names] == pytest.approx([2 / 6, 4 / 8, 2.2 / 6], abs=6e-7)
+    assert row["share_abnormal"] == "0.166667"  # verdicts are as they were
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("columns", "judge"),
+    [
+        ({}, "rules"),
+        ({"abnormal_score": [1.0] * 3}, "reference"),  # a table without p-values
+        ({"abnormal_score": [1.0] * 3, "healthy_p_value": [0.5] * 3}, "reference"),
+        ({"abnormal_probability": [0.1] * 3, "healthy_p_value": [NAN] * 3, "abnormal_score": [1.0] * 3}, "model"),
+        ({"abnormal_probability": [0.1] * 3, "healthy_p_value": [0.5, NAN, NAN]}, "model and reference"),
+        ({"status": ["uncertain"] * 3}, "nothing"),
+        ({"status": ["excluded"] * 3, "abnormal_probability": [0.1] * 3}, ""),
+    ],
+)
+def test_what_verdicts_rest_on(tmp_path, results, columns, judge):
+    finish(results, "A", measured(3))
+    give(results, "A", **columns)
+    summarize_cohort(results, sheet_of(tmp_path, "A"))
+    (row,) = read_csv(results / "summary.csv")
+    assert row["judged_by"] == judge
+
+
+def test_slides_and_patients_have_no_rows_without_names(tmp_path, results):
+    finish(results, "A", measured(3))
+    path = tmp_path / "samples.tsv"
+    path.write_text("sample\tpath\tpatient\tslide\nA\tA.png\n")
+    summarize_cohort(results, path)
+    for name, columns in (("slide", SLIDE_SUMMARY_COLUMNS), ("patient", PATIENT_SUMMARY_COLUMNS)):
+        text = (results / f"summary_{name}.csv").read_text()
+        assert text == ",".join(column.name for column in columns) + "\n"
+
+
+def test_slides_and_patients_of_the_sheet_with_a_failed_sample(tmp_path, results):
+    rows = [("a1", "P", "S1"), ("a2", "P", "S1"), ("b1", "P", "S2"), ("b2", "P", "S2"), ("c", "", ""), ("d", "Q", "")]
+    for sample, n in (("a1", 4), ("a2", 6), ("b1", 5), ("b2", 3), ("c", 2), ("d", 2)):
+        finish(results, sample, measured(n, sample=sample, area_um2=np.where(np.arange(n) < 2, 150.0, 60.0)))
+    for sample in ("b2", "d"):
+        write_failure(stage_outputs(results, sample, "overlay"), Failure(sample, "overlay", "cannot read"))
+    path = tmp_path / "samples.tsv"
+    lines = [f"{sample}\t{sample}.png\t{patient}\t{slide}" for sample, patient, slide in rows]
+    path.write_text("\n".join(["sample\tpath\tpatient\tslide", *lines]) + "\n")
+    summarize_cohort(results, path)
+    slides, patients = read_csv(results / "summary_slide.csv"), read_csv(results / "summary_patient.csv")
+    names = ("n_samples", "n_failed", "n_cells", "n_healthy", "n_abnormal", "clusters", "n_clusters")
+    assert {(row["patient"], row["slide"]): tuple(row[name] for name in names) for row in slides} == {
+        ("P", "S1"): ("2", "0", "10", "6", "4", "images", "2"),
+        ("P", "S2"): ("1", "1", "5", "3", "2", "fields", "1"),
+        ("", "c"): ("1", "0", "2", "0", "2", "fields", "1"),
+        ("Q", "d"): ("0", "1", "0", "0", "0", "", "0"),
+    }
+    assert {row["patient"]: (row["n_slides"], *(row[name] for name in names)) for row in patients} == {
+        "P": ("2", "3", "1", "15", "9", "6", "slides", "2"),
+        "Q": ("0", "0", "1", "0", "0", "0", "", "0"),
+    }
+    assert [row["share_abnormal"] for row in patients] == ["0.4", ""]
 
 
 def test_a_slide_without_cells_is_done(tmp_path, results):
@@ -267,6 +392,13 @@ def test_a_missing_or_foreign_ledger_is_an_error(results, text):
 
 
 def test_cohort_columns_are_documented_once():
-    for columns in (SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS, WDBC_COLUMNS, LEDGER_COLUMNS):
+    tables = (SUMMARY_COLUMNS, TISSUE_SUMMARY_COLUMNS, WDBC_COLUMNS, SLIDE_SUMMARY_COLUMNS, PATIENT_SUMMARY_COLUMNS)
+    for columns in (*tables, LEDGER_COLUMNS):
         assert len({column.name for column in columns}) == len(columns)
         assert all(column.meaning for column in columns)
+
+
+def test_the_sides_of_fields_are_those_that_the_columns_name():
+    (text,) = (column.meaning for column in SUMMARY_COLUMNS if column.name == "field_side_um")
+    sides = [f"{side:g}" for side in FIELD_SIDES_UM]
+    assert f"{', '.join(sides[:-1])} and {sides[-1]} um" in text and MIN_FIELDS == 10
