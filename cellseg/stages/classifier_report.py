@@ -23,12 +23,14 @@ from cellseg.train.leaks import LeakReport, Permutations
 Figures = dict[str, float]
 
 
-def held_out_table(read: ReadCells, out: LeftOut) -> pa.Table:
+def held_out_table(read: ReadCells, out: LeftOut, settings: TrainClassifierSettings) -> pa.Table:
     """`PREDICTION_COLUMNS` of the cells that a fold tested, in the order of `read`."""
     rows = np.flatnonzero(out.fold >= 0)
-    plausible = out.plausible[rows]
+    plausible, called = out.plausible[rows], out.probability[rows] > settings.threshold
     alone = plausible.sum(axis=1) == 1
-    status = np.where(alone, np.where(plausible[:, 1], "abnormal", "healthy"), "uncertain")
+    status = np.full(rows.size, "uncertain", dtype="<U9")
+    status[alone & plausible[:, 0] & ~called] = "healthy"
+    status[alone & plausible[:, 1] & called] = "abnormal"
     columns: dict[str, Any] = {
         "sample": read.sample[rows].tolist(),
         "cell_id": read.cell_id[rows],

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from cellseg import __version__
-from cellseg.classify.supervised import Classifier
 from cellseg.classify_config import ExcludeSettings, ModelSettings, TrainClassifierSettings
 from cellseg.columns.predictions import PREDICTION_COLUMNS
 from cellseg.errors import ConfigError
@@ -118,7 +117,7 @@ def train_classifier(
         )
         report["held_out"] = held_out_figures(read, left_out, settings)
         with TableWriter(files.predictions, PREDICTION_COLUMNS) as writer:
-            writer.write(held_out_table(read, left_out))
+            writer.write(held_out_table(read, left_out, settings))
     elif request.test:
         report["notes"].append("two groups: too few to hold one out from everything; label a third slide for a test")
     model, _ = fit_classifier(
@@ -135,7 +134,7 @@ def train_classifier(
         )
         report["permutations"] = permutation_figures(found)
     report = dict(without_nan(report))
-    write_classifier(files.model, _with_story(model, report))
+    write_classifier(files.model, replace(model, story=report))
     write_json(files.report, report)
     return report
 
@@ -184,7 +183,3 @@ def _about(read: ReadCells, request: ClassifierRequest) -> dict[str, Any]:
             "train": request.settings.model_dump(mode="json"), "exclude": exclude, "coverage": request.coverage,
         },
     }  # fmt: skip
-
-
-def _with_story(model: Classifier, report: dict[str, Any]) -> Classifier:
-    return replace(model, story=report)

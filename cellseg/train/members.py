@@ -105,7 +105,9 @@ def _bin_edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _bin_codes(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
     """The bin of each value: `code <= k` where `value <= edges[k]`; NaN stays."""
-    return np.where(np.isfinite(values), np.searchsorted(edges, values, side="left"), np.nan)
+    codes = np.searchsorted(edges, values, side="left").astype(np.float64)
+    codes[np.isnan(values)] = np.nan
+    return codes
 
 
 def _at_edges(

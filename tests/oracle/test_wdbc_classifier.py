@@ -15,7 +15,7 @@ from cellseg.classify_config import TrainClassifierSettings
 from cellseg.stages.train_classifier import ClassifierRequest, train_classifier
 from cellseg.stages.training_cells import ClassTable
 
-ROWS_ARE_PATIENTS = {"groups": "cells_are_independent", "random_folds": 10, "min_leaf_cells": 10}
+ROWS_ARE_PATIENTS = {"groups": "cells_are_independent", "random_folds": 10, "min_leaf_cells": 10, "trees": 50}
 
 
 @pytest.fixture(scope="module")

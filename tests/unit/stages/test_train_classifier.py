@@ -11,11 +11,13 @@ import pyarrow as pa
 import pytest
 from cell_tables import measured, write_measured
 
+from cellseg.classify.supervised import predict_probability
 from cellseg.classify_config import ExcludeSettings, TrainClassifierSettings
 from cellseg.columns.labels import LABEL_COLUMNS
 from cellseg.columns.predictions import PREDICTION_COLUMNS
 from cellseg.errors import ConfigError, TableError
 from cellseg.io.table import TableWriter, read_table, schema_of
+from cellseg.stages.classifier_model import read_classifier
 from cellseg.stages.classifier_report import format_report, without_nan
 from cellseg.stages.outcome import Failure, write_failure
 from cellseg.stages.train_classifier import ClassifierFiles, ClassifierRequest, LabelledTables, train_classifier
@@ -105,12 +107,26 @@ def test_writes_model_predictions_and_report(slides, tmp_path):
     assert "called rightly, by class: " in text
 
 
+def test_model_on_disk_says_what_it_learnt(slides, tmp_path):
+    out = tmp_path / "model.safetensors"
+    report = train_classifier(request(slides, out, stain="giemsa"))
+    model = read_classifier(out)
+    assert model.story == report
+    assert model.stain == "giemsa"
+    assert model.names == ("nucleus_area_um2", "nucleus_solidity", "nucleus_eccentricity")
+    cells = read_training_cells([slides[0]], slides[1], FAST, ExcludeSettings(min_focus_fraction=0)).cells
+    called = predict_probability(model, cells.matrix) > model.threshold
+    assert (called == cells.abnormal).mean() > 0.9
+    assert model.features[0].healthy_low < 60 < model.features[0].healthy_high < 90
+
+
 def test_status_is_what_the_conformal_set_holds_alone(slides, tmp_path):
     train_classifier(request(slides, tmp_path / "m.safetensors", coverage=0.99, leaks=False))
     rows = read_table(tmp_path / "m.predictions.parquet").to_pylist()
-    words = {(True, False): "healthy", (False, True): "abnormal"}
+    words = {(True, False, False): "healthy", (False, True, True): "abnormal"}
     for row in rows:
-        assert row["status"] == words.get((row["healthy_plausible"], row["abnormal_plausible"]), "uncertain")
+        said = (row["healthy_plausible"], row["abnormal_plausible"], row["abnormal_probability"] > 0.5)
+        assert row["status"] == words.get(said, "uncertain")
     assert {row["status"] for row in rows} == {"healthy", "abnormal", "uncertain"}
 
 
