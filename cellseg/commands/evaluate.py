@@ -202,7 +202,7 @@ def verdict(
     if plots is not None:
         from cellseg.stages.verdict_pictures import write_verdict_plots
 
-        write_verdict_plots(plots, table, report, draws=Draws(draws, seed))
+        write_verdict_plots(plots, table, report)
     typer.echo(format_verdict(report))
 
 
@@ -224,6 +224,6 @@ def _judged(
         if true_labels is not None and true_table is not None:
             return read_cases([VerdictCase(first, labels_of, true_labels, true_table)], threshold=either)
     raise ConfigError(
-        "give PREDICTIONS (a table with truth and verdicts), or --cells with a results folder and --truth with labelled "
-        "cells, or CELLS LABELS TRUTH_LABELS TRUTH of one slide"
+        "give PREDICTIONS (a table with truth and verdicts), or --cells (a results folder) with --truth (labelled "
+        "cells), or CELLS LABELS TRUTH_LABELS TRUTH of one slide"
     )

@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
 from cellseg.report.palette import FAINT, INK, STATUS_RGB, hex_colour
@@ -24,7 +25,8 @@ _INK, _FAINT, _LINE = hex_colour(INK), hex_colour(FAINT), "#bbbbbb"
 _GROUP_COLOURS = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#882255", "#999933", "#332288", "#44aa99", "#aa4466",
 )  # fmt: skip
-"""Of curves, after Okabe & Ito 2008 and Tol 2021; vermilion is kept for the worst."""
+"""Of curves, after Okabe & Ito 2008 and Tol 2021; from the eleventh on they come again, dashed."""
+_LEGEND = 16
 Corner = Literal["lower right", "lower left"]
 _PANELS = 40
 _COLUMNS = 4
@@ -108,24 +110,28 @@ def _curves(axes: Axes, curves: Sequence[RankCurve], what: str, *, corner: Corne
     if not known:
         axes.text(0.5, 0.5, "a class is missing", ha="center", fontsize=10, color=_FAINT)
         return
+    # one colour a group in both panels, whatever its rank
+    look = {curve.name: at for at, curve in enumerate(curves[1:])}
     whole, groups = known[0], sorted(known[1:], key=lambda curve: -curve.figure)
-    for at, curve in enumerate(groups):
-        worst = at == len(groups) - 1
-        colour = _ABNORMAL if worst else _GROUP_COLOURS[at % len(_GROUP_COLOURS)]
-        style = "-" if at < len(_GROUP_COLOURS) or worst else (0, (4, 1.5))
-        axes.plot(curve.x, curve.y, color=colour, lw=1.6 if worst else 1.1, ls=style, alpha=1 if worst else 0.8)
-    axes.plot(whole.x, whole.y, color=_INK, lw=2.2)
-    lines = axes.get_lines()[-1:] + axes.get_lines()[:-1]
-    shown = [(line, curve) for line, curve in zip(lines, [whole, *groups], strict=True)]
-    if len(shown) > 16:
-        shown = shown[:8] + shown[-7:]
+    lines = axes.plot(whole.x, whole.y, color=_INK, lw=2.2, zorder=3)
+    for curve in groups:
+        turn, at = divmod(look[curve.name], len(_GROUP_COLOURS))
+        width = 2.0 if curve is groups[-1] else 1.2
+        style = (0, (4, 1.5)) if turn else "-"
+        lines += axes.plot(curve.x, curve.y, color=_GROUP_COLOURS[at], lw=width, ls=style, alpha=0.9)
+    texts = [f"{curve.name}  {curve.figure:.3f}" for curve in (whole, *groups)]
+    if groups:
+        texts[-1] += "  (worst)"
+    if len(lines) > _LEGEND:
+        half = _LEGEND // 2
+        lines, texts = lines[:half] + lines[-half:], texts[:half] + texts[-half:]
     axes.legend(
-        [line for line, _ in shown], [f"{curve.name}  {curve.figure:.3f}" for _, curve in shown], title=what,
-        fontsize=8, title_fontsize=8.5, frameon=True, framealpha=0.9, edgecolor="none", loc=corner, handlelength=1.6,
+        lines, texts, title=what, fontsize=8, title_fontsize=9, framealpha=0.9, edgecolor="none", loc=corner,
+        handlelength=1.6, alignment="left",
     )  # fmt: skip
 
 
-def plot_calibration(bins: BinnedShares, *, error: float, brier: float, title: str) -> bytes:
+def plot_calibration(bins: BinnedShares, *, error: float, brier: float, over: str, title: str) -> bytes:
     """A PNG: share of abnormal cells over what was promised, with intervals, above the number of cells in each bin.
 
     Parameters
@@ -134,6 +140,8 @@ def plot_calibration(bins: BinnedShares, *, error: float, brier: float, title: s
         May be empty: nothing states a probability.
     error, brier : float
         Expected calibration error and Brier score.
+    over : str
+        What the intervals are over.
     """
     figure = _figure(6.4, 6.8, title)
     top, bottom = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
@@ -147,7 +155,7 @@ def plot_calibration(bins: BinnedShares, *, error: float, brier: float, title: s
             capsize=3,
         )  # fmt: skip
         top.plot(bins.promised, bins.share, "o", color=_HEALTHY, ms=6, mec="white", mew=1.0)
-        said = f"expected calibration error {error:.3f}\nBrier score {brier:.3f}"
+        said = f"expected calibration error {error:.3f}\nBrier score {brier:.3f}\nbars: 95 % over {over}"
         top.text(0.03, 0.97, said, transform=top.transAxes, va="top", fontsize=9, color=_INK)
         _stack(bottom, bins)
     else:
@@ -167,6 +175,7 @@ def _stack(axes: Axes, bins: BinnedShares) -> None:
     for x, n in zip(middle, total, strict=True):
         axes.text(x, n, f"{n:,}", ha="center", va="bottom", fontsize=7, color=_FAINT)
     axes.set_ylim(0, total.max() * 1.45)
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.legend(fontsize=8, frameon=False, loc="upper center", ncols=2)
 
 
@@ -223,9 +232,9 @@ def plot_values(
         Value over which a cell is called abnormal; marked.
     """
     shown = groups[:_PANELS]
-    n_columns = min(_COLUMNS, max(len(shown), 1))
+    n_columns = min(max(len(shown), 1), _COLUMNS if len(shown) % _COLUMNS in (0, 3) else _COLUMNS - 1)
     n_rows = -(-max(len(shown), 1) // n_columns)
-    figure = _figure(max(2.9 * n_columns, 5.8), 2.15 * n_rows + 1.0, title)
+    figure = _figure(max(2.9 * n_columns, 5.8), 2.3 * n_rows + 1.0, title)
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True)
     edges = np.linspace(*limits, 26)
     for axes, group in zip(grid.flat, shown, strict=False):
@@ -237,15 +246,18 @@ def plot_values(
         if decision is not None:
             axes.axvline(decision, color="#666666", lw=1.0, ls=(0, (3, 2)))
         _labels(axes, "", "")
-        axes.set_title(group.name, fontsize=9.5, fontweight="bold", color=_INK, loc="left", pad=4)
-        axes.set_title(group.text, fontsize=7.5, color=_FAINT, loc="right", pad=4)
+        axes.set_title(group.name, fontsize=9.5, fontweight="bold", color=_INK, loc="left", pad=15)
+        said = axes.text(0, 1.03, group.text, transform=axes.transAxes, fontsize=7.5, color=_FAINT)
+        said.set_in_layout(False)
         axes.set_xlim(*limits)
         axes.set_ylim(bottom=0)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
     for axes in list(grid.flat)[len(shown) :]:
         axes.set_axis_off()
-    figure.supxlabel(what, fontsize=9, color=_INK)
+    for axes in list(grid.flat)[max(len(shown) - n_columns, 0) : len(shown)]:
+        axes.set_xlabel(what, fontsize=8.5, color=_INK)
+        axes.tick_params(labelbottom=True)
     handles: list[Patch | Line2D] = [
         Patch(facecolor=colour, alpha=0.7, label=name)
         for name, colour in (("truly healthy", _HEALTHY), ("truly abnormal", _ABNORMAL))

@@ -16,6 +16,7 @@ from cellseg.evaluate.by_group import (
     mean_row,
     worst_row,
 )
+from cellseg.evaluate.calibration import CalibrationCurve, calibration_curve, equal_width_edges
 from cellseg.evaluate.clustered import find_units
 from cellseg.evaluate.permutation import Permuted, permuted_auroc
 from cellseg.evaluate.verdict import FIGURES
@@ -41,7 +42,7 @@ _OF_CLASS = (
 class VerdictReport:
     """Rows: `groups`, one each; `whole`, all cells as one; `mean` and `worst` of two groups or more; `classes`.
 
-    `permuted` says what the ranking would reach by chance; `bounds` which classes are weak; `notes` what was left out.
+    `curve` is what probabilities of all cells promise and what comes, with intervals as of `whole`. `permuted` says what the ranking would reach by chance; `bounds` which classes are weak; `notes` what was left out.
     """
 
     groups: list[Row]
@@ -49,6 +50,7 @@ class VerdictReport:
     mean: Row | None
     worst: Row | None
     classes: list[Row]
+    curve: CalibrationCurve
     permuted: Permuted
     bounds: WeakBounds
     notes: tuple[str, ...]
@@ -98,28 +100,32 @@ def report_verdict(
     data = table.data
     groups = group_rows(data, draws)
     several = len(groups) > 1
-    rows = data.cells.judged
+    judged = data.take(data.cells.judged)
+    cells, units = judged.cells, find_units(judged.groups, judged.samples)
     return VerdictReport(
         groups=groups,
         whole=figure_row(data, "all cells", draws),
         mean=mean_row(groups, draws) if several else None,
         worst=worst_row(groups) if several else None,
         classes=class_rows(data, draws, bounds),
-        permuted=permuted_auroc(
-            data.cells.score[rows], data.cells.abnormal[rows], data.groups[rows], draws.n, draws.seed
+        curve=calibration_curve(
+            cells.probability, cells.abnormal, units, equal_width_edges(), n_draws=draws.n, seed=draws.seed
         ),
+        permuted=permuted_auroc(cells.score, cells.abnormal, judged.groups, draws.n, draws.seed),
         bounds=bounds,
         notes=table.notes,
     )
 
 
 def report_rows(report: VerdictReport) -> list[Row]:
-    """All rows of a report in one list, for JSON; `part` says what each is: group, all, mean, worst, class, shuffled."""
+    """All rows of a report, for JSON; `part` of each is group, all, mean, worst, class, bin (of the calibration) or shuffled."""
     parts = [("group", row) for row in report.groups]
     if report.mean is not None and report.worst is not None:
         parts += [("all", report.whole), ("mean", report.mean), ("worst", report.worst)]
     bounds = {"weak_under_called_right": report.bounds.called_right, "weak_under_auroc": report.bounds.auroc}
+    n_bins = report.curve.low.size
     parts += [("class", row | bounds) for row in report.classes]
+    parts += [("bin", {name: column[at].item() for name, column in vars(report.curve).items()}) for at in range(n_bins)]
     parts += [("shuffled", {"group": "labels shuffled", **report.permuted._asdict()})]
     return [{"part": part, **row} for part, row in parts]
 

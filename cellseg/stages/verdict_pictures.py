@@ -6,9 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cellseg.evaluate.by_group import Draws, GroupedCells, rank_only
-from cellseg.evaluate.calibration import calibration_curve, equal_width_edges
-from cellseg.evaluate.clustered import find_units
+from cellseg.evaluate.by_group import GroupedCells, rank_only
 from cellseg.evaluate.verdict import precision_points, roc_points
 from cellseg.io.atomic import atomic_path
 from cellseg.report.verdict_plots import (
@@ -26,7 +24,7 @@ from cellseg.stages.evaluate_verdict import VerdictReport
 from cellseg.stages.judged_cells import JudgedTable
 
 
-def write_verdict_plots(folder: Path, table: JudgedTable, report: VerdictReport, *, draws: Draws) -> tuple[Path, ...]:
+def write_verdict_plots(folder: Path, table: JudgedTable, report: VerdictReport) -> tuple[Path, ...]:
     """Write curves.png, calibration.png, classes.png (where classes have names) and probabilities.png into a folder.
 
     Parameters
@@ -37,8 +35,6 @@ def write_verdict_plots(folder: Path, table: JudgedTable, report: VerdictReport,
         The cells.
     report : VerdictReport
         Of these cells.
-    draws : Draws
-        Of the intervals of the calibration curve.
 
     Raises
     ------
@@ -47,13 +43,13 @@ def write_verdict_plots(folder: Path, table: JudgedTable, report: VerdictReport,
     """
     pictures = {
         "curves": _curves(table, report),
-        "calibration": _calibration(table, report, draws),
+        "calibration": _calibration(table, report),
         "probabilities": _values(table, report),
     }
     if report.classes:
         dots = [_dot(row) for row in sorted(report.classes, key=_by_side_and_share)]
         bounds = report.bounds.called_right, report.bounds.auroc
-        pictures["classes"] = plot_classes(dots, bounds=bounds, title=f"{table.name}: cells of each class (number)")
+        pictures["classes"] = plot_classes(dots, bounds=bounds, title=f"{table.name}: true classes (cells)")
     for name, picture in pictures.items():
         with atomic_path(folder / f"{name}.png") as temporary:
             temporary.write_bytes(picture)
@@ -81,25 +77,20 @@ def _curves(table: JudgedTable, report: VerdictReport) -> bytes:
     return plot_rank_curves(*curves, title=f"{table.name}: ranking of {data.groups.size:,} cells")
 
 
-def _calibration(table: JudgedTable, report: VerdictReport, draws: Draws) -> bytes:
-    data = table.data.take(table.data.cells.judged)
-    curve = calibration_curve(
-        data.cells.probability, data.cells.abnormal, find_units(data.groups, data.samples), equal_width_edges(),
-        n_draws=draws.n, seed=draws.seed,
-    )  # fmt: skip
+def _calibration(table: JudgedTable, report: VerdictReport) -> bytes:
+    curve, over = report.curve, report.whole["interval_over"]
     bins = BinnedShares(
         curve.low, curve.high, curve.mean_probability, curve.share_abnormal, curve.share_low, curve.share_high,
         curve.n_cells - curve.n_abnormal, curve.n_abnormal,
     )  # fmt: skip
-    return plot_calibration(
-        bins, error=report.whole["ece"], brier=report.whole["brier"], title=f"{table.name}: calibration"
-    )
+    error, brier = report.whole["ece"], report.whole["brier"]
+    return plot_calibration(bins, error=error, brier=brier, over=over, title=f"{table.name}: calibration")
 
 
 def _values(table: JudgedTable, report: VerdictReport) -> bytes:
     data = rank_only(table.data)
     stated = bool(np.isfinite(data.cells.probability).any())
-    limits, decision, what = (0.0, 1.0), table.threshold, "probability of being abnormal, as stated"
+    limits, decision, what = (0.0, 1.0), table.threshold, "probability of being abnormal"
     if not stated:
         low, high = np.quantile(data.cells.score, [0.005, 0.995]) if data.groups.size else (0.0, 1.0)
         limits, decision, what = (float(low), float(max(high, low + 1e-6))), None, "score, higher is more abnormal"
@@ -112,9 +103,9 @@ def _group_values(data: GroupedCells, row: Row) -> GroupValues:
     own = data.groups == row["group"]
     sides = [data.cells.score[own & (data.cells.abnormal == side)] for side in (False, True)]
     balanced = row["balanced_accuracy"]
-    said = f"{sides[0].size:,} healthy, {sides[1].size:,} abnormal"
-    said += "" if np.isnan(balanced) else f"; balanced acc. {balanced:.2f}"
-    return GroupValues(row["group"], *sides, text=said)
+    said = f"{sides[0].size:,} and {sides[1].size:,} cells"
+    said += "" if np.isnan(balanced) else f"; balanced accuracy {balanced:.2f}"
+    return GroupValues(row["group"], sides[0], sides[1], said)
 
 
 def _dot(row: Row) -> ClassDot:
