@@ -136,8 +136,6 @@ class ModelSettings(Settings):
     """empty: none; redcell: the one in the package, for red cells in smears; or a .safetensors file of your own."""
     coverage: float = Field(default=0.9, gt=0.5, lt=1)
     """fraction; a cell is uncertain where both answers are needed to be right this often."""
-    healthy_interval: bool = True
-    """true: reasons quote the interval of healthy cells, in the slide's own terms where the feature is relative to the slide."""
 
 
 class ExcludeSettings(Settings):

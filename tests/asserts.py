@@ -89,3 +89,8 @@ def assert_partition(folder: Path) -> pd.DataFrame:
     assert np.array_equal(table["cell_id"].to_numpy(), cells["cell_id"].to_numpy()), "cells.parquet has other ids"
     assert table["status"].to_pylist() == cells["status"].to_list(), "cells.parquet has other verdicts than cells.csv"
     return cells
+
+
+def nan_as_none(columns):
+    """Columns of a table (a dict of lists) with None for NaN, which equals nothing."""
+    return {name: [None if value != value else value for value in column] for name, column in columns.items()}

@@ -26,6 +26,7 @@ rule classify:
         measurements=in_results("samples/{sample}/measure/measurements.parquet"),
         recipe=in_results("samples/{sample}/preprocess/recipe.json"),
         reference=reference_of,
+        model=model_file,
     output:
         verdicts=in_results("samples/{sample}/classify/verdicts.parquet"),
     log:

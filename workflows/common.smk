@@ -213,6 +213,12 @@ def reference_option(wildcards, input):
     return shlex.join(["--reference", str(input.reference)]) if input.reference else ""
 
 
+def model_file(wildcards):
+    """The supervised model that judges, where it is a file of the user's own and not one in the package."""
+    weights = config["classify"]["model"]["weights"]
+    return weights if weights.endswith(".safetensors") else []
+
+
 def reference_measurements(wildcards):
     """The measurements of all reference samples of a stain."""
     return expand(

@@ -38,8 +38,14 @@ TAIL: tuple[Column, ...] = (
     _c("flags", "seam_joined", "bool", "", "joined from the pieces of several windows because it was larger than their overlap; never so for method threshold, which does not depend on tiles"),
     _c("flags", "saturated_fraction", "float64", "1", "share of the outlined pixels that are at the sensor's limit; 0 where a camera of fewer bits than the pixel type (12 in 16) never reaches it", "pixels / n_pixels; in transmitted light pixels whose colours are all at the maximum of the pixel type (255, 65535) or all at 0, in fluorescence pixels with one at the maximum; without colours those of the sheet's channel, else of the first", "", 0, 1),
     _c("verdict", "status", "string", "", "healthy, abnormal, uncertain or excluded: exactly one"),
-    _c("verdict", "abnormal_score", "float64", "1", "distance from the healthy reference, of excluded cells too; NaN without a usable reference, or when none of its features was measured", "root mean square (or largest) of the clipped absolute robust z of the features", "Rousseeuw & Croux 1993, JASA 88:1273", 0),
+    _c("verdict", "abnormal_probability", "float64", "1", "calibrated probability of being abnormal by the supervised model, of excluded cells too; NaN without a model and where fewer than half of its features could be measured", "calibrated log-odds, shifted to the share of abnormal cells that the model assumes", "Platt 1999, Advances in Large Margin Classifiers: 61", 0, 1),
+    _c("verdict", "abnormal_score", "float64", "1", "with a supervised model: calibrated log-odds of being abnormal at equal shares of both; else distance from the healthy reference; of excluded cells too; NaN without either, or when too few of the features were measured", "model: log-odds; reference: root mean square (or largest) of the clipped absolute robust z of the features", "Rousseeuw & Croux 1993, JASA 88:1273"),
     _c("verdict", "n_reasons", "int32", "", "number of reasons", "", "", 0),
     _c("verdict", "reasons", "string", "", "why, in words, parted by '; ': value and healthy interval, or why the cell is excluded"),
+    _c("verdict", "assessable", "bool", "", "no criterion of classify.exclude but tissue speaks against judging the cell"),
+    _c("verdict", "out_of_focus", "bool", "", "edge sharpness under the fraction of the slide's median that classify.exclude.min_focus_fraction states"),
+    _c("verdict", "overlapping", "bool", "", "several cells in one outline, or more of the outline touches others than classify.exclude allows"),
+    _c("verdict", "saturated", "bool", "", "more of its pixels are at the sensor's limit than classify.exclude.max_saturated_fraction"),
+    _c("verdict", "too_small", "bool", "", "smaller than classify.exclude.min_area_um2"),
 )  # fmt: skip
 """What it ends with."""

@@ -14,7 +14,8 @@ from cellseg.classify_config import ClassifySettings
 from cellseg.errors import ModelError
 from cellseg.io.table import TableWriter, read_batches, read_schema
 from cellseg.preprocess.recipe import Recipe
-from cellseg.stages.reference import read_sharpness
+from cellseg.stages.classifier_model import read_classifier
+from cellseg.stages.reference import read_median_area, read_sharpness
 from cellseg.types import STATUSES, Status
 
 
@@ -36,7 +37,7 @@ def classify_cells(
     recipe : Recipe
         The slide's recipe; its stain chooses the rules.
     settings : ClassifySettings
-        What excludes a cell, the rules, and how the reference is used.
+        What excludes a cell, the rules, how the reference is used, and which model judges.
 
     Returns
     -------
@@ -48,17 +49,21 @@ def classify_cells(
     ConfigError
         If a rule or the exclusion names a column that was not measured, or tissues where the slide has no map.
     ModelError
-        If the reference cannot be read or does not fit the slide.
+        If the reference or the model cannot be read or does not fit the slide.
     """
     fit = None if reference is None else read_reference(reference)
+    model = read_classifier(settings.model.weights) if settings.model.weights else None
     where, stain = str(measurements), recipe.stain
     schema = read_schema(measurements)
-    check_verdict_inputs(schema, fit, stain, settings, where)
+    check_verdict_inputs(schema, fit, stain, settings, where, model)
     sharpness = read_sharpness(measurements, settings.exclude)
+    area_um2 = read_median_area(measurements, settings.exclude, stain)
     counts: Counter[Status] = Counter()
     with TableWriter(out, VERDICT_COLUMNS) as writer:
-        for batch in read_batches(measurements, verdict_inputs(schema.names, fit, stain, settings)):
-            verdicts = judge_cells(batch, fit, stain=stain, sharpness=sharpness, settings=settings)
+        for batch in read_batches(measurements, verdict_inputs(schema.names, fit, stain, settings, model)):
+            verdicts = judge_cells(
+                batch, fit, stain=stain, sharpness=sharpness, settings=settings, area_um2=area_um2, model=model
+            )
             writer.write(verdicts)
             counts.update(verdicts["status"].to_pylist())
     return {status: counts[status] for status in STATUSES}

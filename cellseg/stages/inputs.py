@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from cellseg.classify.rules import conditions_of
 from cellseg.columns import find_measured
 from cellseg.config import Config
 from cellseg.errors import ConfigError, TableError
@@ -53,13 +54,19 @@ def check_inputs(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def name_faults(config: Config) -> list[str]:
     """Names that nothing answers to: segmentation methods, and columns that no table will have (or has by default)."""
-    named = [(f"classify.rules.{at}.column", rule.column) for at, rule in enumerate(config.classify.rules)]
+    named = [
+        (f"{path}.column", one.column)
+        for at, rule in enumerate(config.classify.rules)
+        for path, one in conditions_of(rule, f"classify.rules.{at}")
+    ]
     if config.classify.reference.enabled:
         named += [(f"classify.reference.features.{at}", f) for at, f in enumerate(config.classify.reference.features)]
     if config.classify.exclude.min_area_um2 > 0:
         named.append(("classify.exclude.min_area_um2", "area_um2"))
     if config.classify.exclude.min_focus_fraction > 0:
         named.append(("classify.exclude.min_focus_fraction", "edge_sharpness_per_um"))
+    if config.classify.exclude.max_overlap_fraction < 1:
+        named.append(("classify.exclude.max_overlap_fraction", "touching_share"))
     if "contrast" in config.measure.families:
         named += [(f"measure.contrast_features.{at}", f) for at, f in enumerate(config.measure.contrast_features)]
     faults = [f"{where}: {fault}" for where, name in named if (fault := _name_fault(name, config.measure.families))]
@@ -107,6 +114,7 @@ def _weights_faults(config: Config) -> list[str]:
     segmenting = config.segmentation.method == "maskrcnn"
     named = [("segmentation.maskrcnn", "nucleus", config.segmentation.maskrcnn.weights)] if segmenting else []
     named += [("tissue", "colon", config.tissue.weights)] if config.tissue.enabled else []
+    named += [("classify.model", "redcell", config.classify.model.weights)]
     return [
         f"{section}.weights {weights}: no such file; check the path (from where snakemake is started), or "
         f"name the weights in the package: {shipped}"

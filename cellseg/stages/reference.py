@@ -10,7 +10,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cellseg.classify.exclude import SHARPNESS, check_exclusion, exclusion_columns, find_excluded, median_sharpness
+from cellseg.classify.exclude import (
+    SHARPNESS,
+    check_exclusion,
+    clump_column,
+    exclusion_columns,
+    find_excluded,
+    median_area,
+    median_sharpness,
+)
 from cellseg.classify.finding import float_column
 from cellseg.classify.reference import ReferenceFit, fit_healthy
 from cellseg.classify.tissues import TISSUE
@@ -81,7 +89,7 @@ def fit_reference(measurements: Sequence[Path], out: Path, *, stain: Stain, sett
     failures = {path: read_failure(path) for path in measurements}
     left_out = {failure.sample: f"{failure.stage}: {failure.reason}" for failure in failures.values() if failure}
     read = [path for path, failure in failures.items() if failure is None]
-    healthy = [_read_healthy(path, settings.exclude, by_tissue=settings.reference.by_tissue) for path in read]
+    healthy = [_read_healthy(path, stain, settings.exclude, by_tissue=settings.reference.by_tissue) for path in read]
     healthy.sort(key=lambda one: one.sample)
     known_names = healthy[0].names if healthy else ()
     features = list(dict.fromkeys(full_name(name, known_names) for name in settings.reference.features))
@@ -116,14 +124,14 @@ def _fit(
     )
 
 
-def _read_healthy(path: Path, settings: ExcludeSettings, *, by_tissue: bool) -> _Healthy:
+def _read_healthy(path: Path, stain: Stain, settings: ExcludeSettings, *, by_tissue: bool) -> _Healthy:
     names = tuple(read_schema(path).names)
     check_exclusion(settings, list(names), str(path))
-    sharpness = read_sharpness(path, settings)
+    sharpness, area_um2 = read_sharpness(path, settings), read_median_area(path, settings, stain)
     sample, kept = "", []
     for batch in read_batches(path, ["sample", *exclusion_columns(settings, names)]):
         mask = np.ones(batch.num_rows, bool)
-        for finding in find_excluded(batch, settings, sharpness=sharpness):
+        for finding in find_excluded(batch, settings, sharpness=sharpness, area_um2=area_um2):
             mask[finding.rows] = False
         kept.append(mask)
         sample = sample or (batch["sample"][0].as_py() if batch.num_rows else "")
@@ -146,6 +154,15 @@ def read_sharpness(path: Path, settings: ExcludeSettings) -> float:
         return float("nan")
     parts = [float_column(batch, SHARPNESS) for batch in read_batches(path, [SHARPNESS])]
     return median_sharpness(np.concatenate([*parts, np.empty(0)]))
+
+
+def read_median_area(path: Path, settings: ExcludeSettings, stain: Stain) -> float:
+    """The median area of a slide's cells, um2, from one pass over that column; NaN where no clumps are looked for."""
+    column = clump_column(settings, read_schema(path).names, stain)
+    if not column:
+        return float("nan")
+    parts = [float_column(batch, column) for batch in read_batches(path, [column])]
+    return median_area(np.concatenate([*parts, np.empty(0)]), settings)
 
 
 def _pool(healthy: Sequence[_Healthy], name: str) -> NDArray[np.float64]:

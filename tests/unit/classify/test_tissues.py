@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
+from asserts import nan_as_none
 from cell_tables import mapped, measured
 
 from cellseg.classify.reference import FeatureFit, ReferenceFit
@@ -33,7 +34,7 @@ def judge(table, fit=None, *, rules=(), tissues=(), check=True):
     if check:
         check_verdict_inputs(table.schema, fit, "he", settings, "slide A")
     table = table.select(verdict_inputs(table.column_names, fit, "he", settings))
-    return judge_cells(table, fit, stain="he", sharpness=0.1, settings=settings).to_pydict()
+    return nan_as_none(judge_cells(table, fit, stain="he", sharpness=0.1, settings=settings).to_pydict())
 
 
 class TestRules:

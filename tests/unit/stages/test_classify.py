@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from asserts import assert_partition, assert_table
+from asserts import assert_partition, assert_table, nan_as_none
 from cell_tables import COLUMNS, mapped, measured, recipe, write_measured
 
+from cellseg.classify.verdict import VERDICT_COLUMNS
 from cellseg.classify_config import ClassifySettings, ExcludeSettings, ReferenceSettings, Rule
 from cellseg.errors import ConfigError, ModelError, TableError
 from cellseg.stages.classify import classify_cells, read_reference, tissue_notes
@@ -136,7 +137,7 @@ class TestClassifyCells:
     def classify(self, path, tmp_path, *, reference=None, settings=SETTINGS, stain="he"):
         out = tmp_path / "verdicts.parquet"
         counts = classify_cells(path, out, reference=reference, recipe=recipe(stain=stain), settings=settings)
-        return counts, assert_table(out).to_pydict()
+        return counts, nan_as_none(assert_table(out).to_pydict())
 
     def test_a_large_dark_cell_is_found_among_healthy_ones(self, tmp_path):
         path = write_measured(tmp_path / "a.parquet", measured(400))
@@ -172,7 +173,8 @@ class TestClassifyCells:
     def test_no_cells_give_an_empty_table(self, tmp_path):
         path = write_measured(tmp_path / "a.parquet")
         counts, verdicts = self.classify(path, tmp_path)
-        assert verdicts == {"cell_id": [], "status": [], "abnormal_score": [], "n_reasons": [], "reasons": []}
+        assert list(verdicts) == [c.name for c in VERDICT_COLUMNS]
+        assert not any(verdicts.values())
         assert sum(counts.values()) == 0
 
     def test_a_misspelt_rule_leaves_no_file(self, tmp_path):
@@ -225,7 +227,7 @@ class TestWriteTables:
         described = json.loads((tmp_path / "out/columns.json").read_text())
         header = (tmp_path / "out/cells.csv").read_text().splitlines()[0].split(",")
         assert [column["name"] for column in described] == header
-        assert header == [c.name for c in COLUMNS] + ["status", "abnormal_score", "n_reasons", "reasons"]
+        assert header == [c.name for c in COLUMNS] + [c.name for c in VERDICT_COLUMNS[1:]]
         assert all(column["meaning"] for column in described)
 
     def test_no_cells_give_headers_only(self, tmp_path):
