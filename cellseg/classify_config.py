@@ -83,32 +83,14 @@ class ReferenceSettings(Settings):
         "nearest_neighbor_um",
     )  # fmt: skip
     """columns that the score is made of; those that a stain does not have are left out and named in the log."""
-    score: Literal["rms", "max", "covariance", "isolation_forest", "nearest"] = "rms"
-    """how features become one score: root mean square or largest of their robust z; distance by a robust covariance with shrinkage; isolation forest; distance to the nearest healthy cells."""
-    relative: bool = False
-    """true: features are measured against the slide's own cells that look normal, so that stain and scale of a slide matter less."""
-    decide: Literal["quantile", "fdr"] = "quantile"
-    """quantile: a score over those of the fractions of healthy cells below; fdr: p-values, with the share of false alarms among the abnormal held per slide."""
+    score: Literal["rms", "max"] = "rms"
+    """how the absolute robust z of the features become one score: root mean square, or the largest."""
     z_clip: float = Field(default=10.0, gt=0)
     """robust z; larger ones count as this, so that one wild feature does not rule."""
     uncertain_quantile: float = Field(default=0.95, gt=0, lt=1)
     """fraction of healthy reference cells; a score over theirs is at least uncertain."""
     abnormal_quantile: float = Field(default=0.99, gt=0, lt=1)
     """fraction of healthy reference cells; a score over theirs is abnormal."""
-    abnormal_fdr: float = Field(default=0.05, gt=0, lt=1)
-    """fraction; decide fdr: at most so many of the cells called abnormal are expected to be healthy."""
-    uncertain_fdr: float = Field(default=0.2, gt=0, lt=1)
-    """fraction; decide fdr: cells that only this looser bound would call are uncertain."""
-    n_trees: int = Field(default=200, ge=10, le=2000)
-    """isolation_forest: trees."""
-    n_nearest: int = Field(default=10, ge=1, le=200)
-    """nearest: the distance to this nearest healthy cell is the score."""
-    max_fit_cells: int = Field(default=20000, ge=100, le=1000000)
-    """cells that a fit looks at; of more, an even draw over samples."""
-    seed: int = Field(default=0, ge=0)
-    """of draws and trees."""
-    drift_shift: float = Field(default=1.0, gt=0)
-    """healthy robust z; a slide whose cells' median lies farther from the reference's in a feature is reported as drifted."""
     interval: float = Field(default=0.95, gt=0, lt=1)
     """fraction of healthy reference cells inside the interval that reasons quote."""
     reason_z: float = Field(default=2.0, ge=0)
@@ -124,8 +106,6 @@ class ReferenceSettings(Settings):
             raise ValueError(
                 f"uncertain_quantile {self.uncertain_quantile} is over abnormal_quantile {self.abnormal_quantile}"
             )
-        if self.abnormal_fdr > self.uncertain_fdr:
-            raise ValueError(f"abnormal_fdr {self.abnormal_fdr} is over uncertain_fdr {self.uncertain_fdr}")
         return self
 
 

@@ -63,13 +63,13 @@ def classifier_from_arrays(arrays: Arrays, values: dict[str, Any], where: str) -
             ModelFeature(one["name"], one["relative"], *figures)
             for one, figures in zip(values["features"], healthy, strict=True)
         )
+        given: dict[str, Any] = {name: arrays[name] for name in _CONFORMAL} | {name: values[name] for name in _PLAIN}
         return Classifier(
             features=features,
             members=tuple(_member(arrays, number, plain) for number, plain in enumerate(values["members"])),
             member_weights=arrays["member_weights"],
             calibration=Calibration(**values["calibration"], x=arrays["calibration.x"], y=arrays["calibration.y"]),
-            **{name: arrays[name] for name in _CONFORMAL},
-            **{name: values[name] for name in _PLAIN},
+            **given,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(

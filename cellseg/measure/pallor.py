@@ -69,7 +69,7 @@ def _smooth(values: NDArray[np.uint16], i: int, width: int) -> int:
     total += 2 * (np.int64(values[i - 1]) + np.int64(values[i + 1]) + np.int64(values[up]) + np.int64(values[down]))
     total += np.int64(values[up - 1]) + np.int64(values[up + 1])
     total += np.int64(values[down - 1]) + np.int64(values[down + 1])
-    return (total + 8) >> 4
+    return int((total + 8) >> 4)
 
 
 @njit(nogil=True, cache=True)
