@@ -100,7 +100,7 @@ def _bin_edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
     known = values[np.isfinite(values)]
     edges = np.unique(np.quantile(known, np.arange(1, _N_BINS) / _N_BINS, method="inverted_cdf"))
     # a bin above the largest value would hold nothing
-    return edges[edges < known.max()]
+    return np.asarray(edges[edges < known.max()])
 
 
 def _bin_codes(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:

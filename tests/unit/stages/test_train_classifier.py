@@ -9,12 +9,15 @@ import shutil
 import numpy as np
 import pyarrow as pa
 import pytest
+import typer
 from cell_tables import measured, write_measured
+from typer.testing import CliRunner
 
 from cellseg.classify.supervised import predict_probability
 from cellseg.classify_config import ExcludeSettings, TrainClassifierSettings
 from cellseg.columns.labels import LABEL_COLUMNS
 from cellseg.columns.predictions import PREDICTION_COLUMNS
+from cellseg.commands.train_classifier import register
 from cellseg.errors import ConfigError, TableError
 from cellseg.io.table import TableWriter, read_table, schema_of
 from cellseg.stages.classifier_model import read_classifier
@@ -113,7 +116,7 @@ def test_model_on_disk_says_what_it_learnt(slides, tmp_path):
     model = read_classifier(out)
     assert model.story == report
     assert model.stain == "giemsa"
-    assert model.names == ("nucleus_area_um2", "nucleus_solidity", "nucleus_eccentricity")
+    assert model.names == ("nucleus_area_um2", "nucleus_eccentricity", "nucleus_solidity")
     cells = read_training_cells([slides[0]], slides[1], FAST, ExcludeSettings(min_focus_fraction=0)).cells
     called = predict_probability(model, cells.matrix) > model.threshold
     assert (called == cells.abnormal).mean() > 0.9
@@ -345,3 +348,45 @@ def test_class_table_with_unclear_classes_is_refused(tmp_path, source, fault):
 
 def test_nan_has_no_word_in_json():
     assert without_nan({"a": [1.0, math.nan, (math.inf,)], 2: "x"}) == {"a": [1.0, None, [None]], "2": "x"}
+
+
+@pytest.fixture
+def app():
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    register(app)
+    return app
+
+
+def test_command_prints_the_report(slides, tmp_path, app):
+    folder, labels = slides
+    out = tmp_path / "m.safetensors"
+    settings = json.dumps({"model": "logistic", "features": ["area_um2", "solidity"]})
+    exclude = json.dumps({"min_focus_fraction": 0})
+    line = ["classifier", "--data", str(folder), "--labels", str(labels), "-o", str(out), "--settings", settings]
+    done = CliRunner().invoke(app, [*line, "--exclude", exclude, "--permute", "2"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "198 cells, 99 abnormal, 4 groups, 2 features" in done.stdout
+    assert "leaks: AUROC" in done.stdout
+    assert "labels shuffled 2 times" in done.stdout
+    assert "classify.model.weights" in done.stdout
+    assert read_classifier(out).story["settings"]["exclude"]["min_focus_fraction"] == 0
+
+
+def test_command_takes_one_table(tmp_path, app):
+    rng = np.random.default_rng(0)
+    kinds = np.repeat(["M", "B"], 30)
+    rows = [
+        f"{kind},{value + 3 * (kind == 'M')}" for kind, value in zip(kinds.tolist(), rng.normal(size=60), strict=True)
+    ]
+    path = tmp_path / "t.csv"
+    path.write_text("kind,size\n" + "\n".join(rows) + "\n")
+    line = ["classifier", "--table", str(path), "--class-column", "kind", "--abnormal", "M"]
+    line += ["-o", str(tmp_path / "m.safetensors")]
+    with pytest.raises(ConfigError, match="60 of 60 cells have no group"):
+        CliRunner().invoke(app, line, catch_exceptions=False)
+    settings = json.dumps({"model": "logistic", "groups": "cells_are_independent", "random_folds": 5})
+    done = CliRunner().invoke(app, [*line, "--settings", settings], catch_exceptions=False)
+    assert "60 cells, 30 abnormal" in done.stdout
+    with pytest.raises(ConfigError, match="nothing to train on"):
+        CliRunner().invoke(app, [*line, "--labels", "x.parquet"], catch_exceptions=False)
