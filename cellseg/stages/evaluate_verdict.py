@@ -42,7 +42,8 @@ _OF_CLASS = (
 class VerdictReport:
     """Rows: `groups`, one each; `whole`, all cells as one; `mean` and `worst` of two groups or more; `classes`.
 
-    `curve` is what probabilities of all cells promise and what comes, with intervals as of `whole`. `permuted` says what the ranking would reach by chance; `bounds` which classes are weak; `notes` what was left out.
+    `curve` is what probabilities of all cells promise and what comes, with intervals as of `whole`; `permuted` what the
+    ranking would reach by chance; `bounds` say which classes are weak, `notes` what was left out.
     """
 
     groups: list[Row]
@@ -118,7 +119,7 @@ def report_verdict(
 
 
 def report_rows(report: VerdictReport) -> list[Row]:
-    """All rows of a report, for JSON; `part` of each is group, all, mean, worst, class, bin (of the calibration) or shuffled."""
+    """All rows of a report, for JSON; `part` is group, all, mean, worst, class, bin (of the calibration) or shuffled."""
     parts = [("group", row) for row in report.groups]
     if report.mean is not None and report.worst is not None:
         parts += [("all", report.whole), ("mean", report.mean), ("worst", report.worst)]
