@@ -1,10 +1,8 @@
-"""Evaluation of files: pairs found by name, strips that add up, points and verdicts against simulated truth."""
+"""Evaluation of files: pairs found by name, strips that add up, points against simulated truth."""
 
 import json
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from fields import blobs, bricks, raster_ids
 
@@ -12,10 +10,8 @@ from cellseg.errors import ConfigError, LabelError, TableError
 from cellseg.evaluate.matching import count_overlaps, figures, score_image
 from cellseg.io.labels import write_labels
 from cellseg.stages.evaluate import (
-    VerdictCase,
     evaluate_labels,
     evaluate_points,
-    evaluate_verdict,
     format_label_rows,
     format_rows,
     read_overlaps,
@@ -146,30 +142,6 @@ def test_true_centroids_lie_in_their_cells(sample):
     assert row["n_points"] == sample.n_nuclei
     # a bent or cut nucleus may have its centroid outside
     assert row["alone"] > 0.98
-
-
-def write_cells(path, truth_table, wrong):
-    lines = truth_table.read_text().splitlines()[1:]
-    abnormal = np.array([line.endswith("true") for line in lines]) ^ wrong
-    table = {
-        "cell_id": pa.array(range(1, len(lines) + 1), pa.uint32()),
-        "status": pa.array(np.where(abnormal, "abnormal", "healthy").tolist()),
-        "abnormal_score": pa.array(abnormal.astype(float)),
-    }
-    pq.write_table(pa.table(table), path)
-    return abnormal
-
-
-def test_verdicts_against_truth(sample, tmp_path):
-    cells = tmp_path / "cells.parquet"
-    write_cells(cells, sample.truth_table, wrong=False)
-    case = VerdictCase(cells, sample.truth_labels, sample.truth_labels, sample.truth_table)
-    (row,) = evaluate_verdict([case], n_draws=20)
-    assert (row["auroc"], row["balanced_accuracy"], row["interval_over"]) == (1.0, 1.0, "cells")
-    assert row["n_abnormal"] == sample.n_abnormal
-    write_cells(cells, sample.truth_table, wrong=True)
-    (row,) = evaluate_verdict([case, case], n_draws=20)
-    assert (row["auroc"], row["sensitivity"], row["interval_over"]) == (0.0, 0.0, "images")
 
 
 def test_rows_as_text_and_json(tmp_path):
