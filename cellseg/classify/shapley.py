@@ -57,6 +57,19 @@ def _goes_left(x: float, threshold: float, missing_left: bool) -> bool:
 
 
 @njit(nogil=True, cache=True)
+def _credit(
+    out: Floats, path: NDArray[np.int32], n_path: int, side: NDArray[np.int8], n_cell: int, n_back: int, value: float,
+    factorials: Floats,
+) -> None:  # fmt: skip
+    """Share a leaf's value out over the features that only one of cell and background reaches it by."""
+    for k in range(n_path):
+        if side[path[k]] == 1:
+            out[path[k]] += factorials[n_cell - 1] * factorials[n_back] / factorials[n_cell + n_back] * value
+        else:
+            out[path[k]] -= factorials[n_cell] * factorials[n_back - 1] / factorials[n_cell + n_back] * value
+
+
+@njit(nogil=True, cache=True)
 def _shapley(
     matrix: Floats, background: Floats, roots: NDArray[np.int32], feature: NDArray[np.int32], threshold: Floats,
     missing_left: NDArray[np.bool_], left: NDArray[np.int32], right: NDArray[np.int32], value: Floats, depth: int,
@@ -81,15 +94,7 @@ def _shapley(
                 node = stack[top]
                 f = feature[node]
                 if f < 0:
-                    total = n_cell + n_back
-                    if total:
-                        for k in range(n_path):
-                            if side[path[k]] == 1:
-                                share = factorials[n_cell - 1] * factorials[n_back] / factorials[total]
-                                out[row, path[k]] += share * value[node]
-                            else:
-                                share = factorials[n_cell] * factorials[n_back - 1] / factorials[total]
-                                out[row, path[k]] -= share * value[node]
+                    _credit(out[row], path, n_path, side, n_cell, n_back, value[node], factorials)
                     top -= 1
                     continue
                 if added[top]:

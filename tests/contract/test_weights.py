@@ -9,15 +9,18 @@ import tomllib
 import pytest
 from contract.source import PACKAGE, REPOSITORY
 
+from cellseg.io.classifier_file import read_classifier_arrays, shipped_classifier
 from cellseg.io.weights import SHIPPED, fill_network, read_weights, shipped_weights
 from cellseg.network_config import MaskRcnnSettings, TissueSettings
 from cellseg.segment.architecture import parse_architecture
 from cellseg.segment.maskrcnn import build_maskrcnn
 from cellseg.segment.segnet import SegNet
 from cellseg.segment.tissue_architecture import parse_tissue_architecture
+from cellseg.stages.classifier_model import read_classifier
 
 STORY = {"format", "architecture", "classes", "data", "licence", "split", "seed", "command", "metrics", "version"}
-SHIPPED_NAMES = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+CLASSIFIERS = ["redcell"]
+SHIPPED_NAMES = sorted(path.stem for path in SHIPPED.glob("*.safetensors") if path.stem not in CLASSIFIERS)
 each = pytest.mark.parametrize("name", SHIPPED_NAMES)
 
 
@@ -50,6 +53,19 @@ def test_weights_tell_their_story_and_nothing_of_a_machine(name: str) -> None:
 def test_weights_have_a_card(name: str) -> None:
     card = (REPOSITORY / "docs" / "models" / f"{name}.md").read_text(encoding="utf-8")
     assert read_weights(shipped_weights(name)).sha256 in card, "run benchmarks/model_card.py"
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifiers_load_are_small_and_have_a_card(name: str) -> None:
+    path = shipped_classifier(name)
+    assert path.stat().st_size < 2e6
+    model = read_classifier(name)
+    assert model.features and model.conformal_healthy.size and model.conformal_abnormal.size
+    assert model.story.keys() >= {"version", "command", "groups", "classes", "settings", "held_out"}
+    assert not re.findall(r'(?<![\w.])/(?:home|root|tmp|work|mnt|data|Users)\b[^"]*', json.dumps(model.story))
+    _, values = read_classifier_arrays(path)
+    card = (REPOSITORY / "docs" / "models" / f"{name}.md").read_text(encoding="utf-8")
+    assert values["sha256"] in card
 
 
 def test_weights_are_packed() -> None:
