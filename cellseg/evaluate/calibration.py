@@ -54,7 +54,7 @@ def equal_count_edges(probability: Floats, n_bins: int = N_BINS) -> Floats:
 
 def bin_of(probability: Floats, edges: Floats) -> NDArray[np.int64]:
     """Bin of each probability, (n,) int64; a probability on an edge is in the bin under it."""
-    return np.searchsorted(edges[1:-1], probability, side="right").astype(np.int64)
+    return np.searchsorted(edges[1:-1], probability, side="left").astype(np.int64)
 
 
 def bin_errors(

@@ -119,7 +119,7 @@ def report_verdict(
 
 
 def report_rows(report: VerdictReport) -> list[Row]:
-    """All rows of a report, for JSON; `part` is group, all, mean, worst, class, bin (of the calibration) or shuffled."""
+    """All rows of a report, for JSON; `part` is group, all, mean, worst, class, bin (calibration) or shuffled."""
     parts = [("group", row) for row in report.groups]
     if report.mean is not None and report.worst is not None:
         parts += [("all", report.whole), ("mean", report.mean), ("worst", report.worst)]
