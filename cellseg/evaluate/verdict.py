@@ -111,7 +111,7 @@ def judge_cells(
     known = np.isfinite(stated)
     if called is None:
         by_probability = known & np.isfinite(threshold)
-        called = np.where(by_probability, np.where(known, stated, 0.0) >= threshold, status == "abnormal")
+        called = np.where(by_probability, np.where(known, stated, 0.0) > threshold, status == "abnormal")
     if plausible is None:
         plausible = np.stack([status != "abnormal", status != "healthy"], axis=1)
     ranking = stated if known.any() else score.astype(np.float64)

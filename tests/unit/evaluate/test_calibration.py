@@ -35,6 +35,8 @@ def test_calibration_error_by_hand():
     probability = np.array([0.05] * 4 + [0.95] * 2)
     abnormal = np.array([1, 0, 0, 0, 1, 1], bool)
     assert expected_calibration_error(probability, abnormal) == pytest.approx((4 * 0.2 + 2 * 0.05) / 6)
+    # three of each class: alike already
+    assert expected_calibration_error(probability, abnormal, balanced=True) == pytest.approx(0.15)
     # in one bin the errors cancel: promised 2.1, came 3
     assert expected_calibration_error(probability, abnormal, np.array([0.0, 1])) == pytest.approx(0.9 / 6)
     assert expected_calibration_error(np.append(probability, np.nan), np.append(abnormal, True)) == pytest.approx(0.15)
