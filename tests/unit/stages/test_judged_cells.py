@@ -57,6 +57,7 @@ def test_columns_that_may_be_there(tmp_path, suffix):
     assert read_predictions(path, threshold=0.1).data.cells.called.all()
     path = write(tmp_path / f"c.{suffix}", predictions(called=[True, False, True, False]))
     assert read_predictions(path).data.cells.called.tolist() == [True, False, True, False]
+    assert read_predictions(path, threshold=0.5).data.cells.called.tolist() == [False, True, False, True]
 
 
 def test_columns_that_may_be_absent(tmp_path):
@@ -129,6 +130,17 @@ def test_results_against_labelled_cells(tmp_path):
     )
     higher = read_judged(tmp_path / "r", tmp_path / "l.parquet", threshold=0.85)
     assert not higher.data.cells.called.any()
+
+
+def test_labelled_cells_that_a_sample_lacks_are_left_out(tmp_path):
+    path = labelled(tmp_path / "l.parquet", samples=("A", "A", "A", "B"))
+    table = pq.read_table(path)
+    ids = pa.array([99, 7, 3, 4], pa.uint32())
+    pq.write_table(table.set_column(1, "cell_id", ids), path)
+    read = read_judged(results(tmp_path / "r"), path)
+    assert read.data.classes.tolist() == ["normal", "burr"]
+    assert read.data.cells.probability.tolist() == [0.8, 0.1]
+    assert read.notes == (f"2 of 4 labelled cells left out: not among the cells of {tmp_path / 'r'}",)
 
 
 @pytest.mark.parametrize("probability", [None, [float("nan")] * 3])
