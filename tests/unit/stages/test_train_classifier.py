@@ -124,11 +124,12 @@ def test_model_on_disk_says_what_it_learnt(slides, tmp_path):
 
 
 def test_status_is_what_the_conformal_set_holds_alone(slides, tmp_path):
-    train_classifier(request(slides, tmp_path / "m.safetensors", coverage=0.99, leaks=False))
+    settings = FAST.model_copy(update={"threshold": 0.9})
+    train_classifier(request(slides, tmp_path / "m.safetensors", settings=settings, leaks=False))
     rows = read_table(tmp_path / "m.predictions.parquet").to_pylist()
     words = {(True, False, False): "healthy", (False, True, True): "abnormal"}
     for row in rows:
-        said = (row["healthy_plausible"], row["abnormal_plausible"], row["abnormal_probability"] > 0.5)
+        said = (row["healthy_plausible"], row["abnormal_plausible"], row["abnormal_probability"] > 0.9)
         assert row["status"] == words.get(said, "uncertain")
     assert {row["status"] for row in rows} == {"healthy", "abnormal", "uncertain"}
 

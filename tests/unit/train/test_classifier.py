@@ -9,15 +9,17 @@ import pytest
 from labelled_cells import labelled_cells
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from cellseg.classify.calibration import calibrate
 from cellseg.classify.supervised import predict_margin, predict_probability
 from cellseg.classify.trees import evaluate_trees
 from cellseg.classify_config import TrainClassifierSettings
 from cellseg.errors import ConfigError
 from cellseg.evaluate.verdict import auroc
+from cellseg.train.calibrate import fit_calibration
 from cellseg.train.classifier import evaluate_left_out, fit_classifier
 from cellseg.train.grouped import grouped_splits
 from cellseg.train.leaks import group_columns, leak_check, mean_auroc, permutation_test
-from cellseg.train.margins import fit_margins
+from cellseg.train.margins import fit_margins, left_out_margins, splits_of
 from cellseg.train.members import fit_linear, fit_trees
 from cellseg.train.selection import group_aurocs, stable_features, usable_features
 
@@ -65,6 +67,14 @@ def test_out_of_group_margins_know_nothing_of_the_group():
     assert (before.margin[rows] == after.margin[rows]).all()
     # the margins of other groups do know it, and by them the calibration
     assert (before.probability[rows] != after.probability[rows]).any()
+
+
+def test_a_group_is_calibrated_by_the_others():
+    cells = labelled_cells(n_groups=4)
+    _, out = fit_classifier(cells, LINEAR)
+    rows = cells.groups == "g1"
+    others = fit_calibration(out.margin[~rows], cells.abnormal[~rows], cells.groups[~rows], "platt")
+    np.testing.assert_allclose(out.probability[rows], calibrate(others, out.margin[rows]), rtol=1e-12)
 
 
 def test_left_out_is_the_model_of_the_others():
@@ -141,6 +151,7 @@ def test_two_groups_train_and_three_are_needed_to_test():
 def test_features_that_nobody_measured_or_that_never_vary_are_left_out():
     matrix = np.column_stack([np.full(10, 3.0), np.arange(10.0), np.full(10, np.nan), np.arange(10.0)])
     matrix[:6, 3] = np.nan
+    matrix[0, 0] = np.nan
     assert usable_features(matrix, 0.5).tolist() == [1]
     assert usable_features(matrix, 0.7).tolist() == [1, 3]
     cells = labelled_cells(n_groups=3)
@@ -178,6 +189,24 @@ def test_linear_member_is_a_logistic_regression_on_robust_z():
     np.testing.assert_allclose(member.scale, [2, 0.1], rtol=0.05)
     # odds rise by e per unit, which is two units of scale
     np.testing.assert_allclose(member.weights, [2.0, 0.0], atol=0.2)
+
+
+def test_penalty_is_per_cell_and_weights_count():
+    cells = labelled_cells(n_groups=2)
+    rare = cells.take(np.flatnonzero(~cells.abnormal | (np.arange(120) % 6 == 0)))
+    weights = np.where(rare.abnormal, 6.0, 1.0)
+    one = fit_linear(rare.matrix, rare.abnormal, weights, LINEAR)
+    twice = fit_linear(np.tile(rare.matrix, (2, 1)), np.tile(rare.abnormal, 2), np.tile(weights, 2), LINEAR)
+    np.testing.assert_allclose(one.weights, twice.weights, rtol=1e-3)
+
+
+def test_weights_count():
+    # features that say nothing: the bias is the log odds of the weights
+    cells = labelled_cells(n_groups=20, strength=0.0, shares=[0.1] * 20)
+    matrix = cells.matrix[:, :3]
+    for weight in (1.0, 9.0):
+        member = fit_linear(matrix, cells.abnormal, np.where(cells.abnormal, weight, 1.0), LINEAR)
+        assert member.bias == pytest.approx(np.log(weight / 9), abs=0.1)
 
 
 def test_scale_of_a_column_that_is_mostly_one_value():
@@ -226,8 +255,15 @@ def test_stable_features_agree_over_groups():
     wide = np.column_stack([cells.matrix, np.random.default_rng(1).normal(size=(1200, 6))])
     kept = stable_features(wide, cells.abnormal, cells.groups, share=0.8, strength=0.1)
     assert kept.tolist() == [0, 1]
-    (strongest,) = stable_features(wide[:, 2:], cells.abnormal, cells.groups, share=1.0, strength=0.4)
-    assert 0 <= strongest < 8
+    # strong on one slide and the other way round on the rest: their mean alone would keep it
+    wide[:, 4] = np.where(cells.groups == "g0", 9.0, -0.2) * cells.abnormal + wide[:, 5]
+    wide[cells.groups == "g1", 4] = 9.0 * cells.abnormal[cells.groups == "g1"]
+    effect = group_aurocs(wide, cells.abnormal, cells.groups)[0][:, 4] - 0.5
+    assert effect.mean() > 0.05
+    assert (effect > 0).mean() < 0.8
+    assert 4 not in stable_features(wide, cells.abnormal, cells.groups, share=0.8, strength=0.05)
+    (strongest,) = stable_features(wide[:, 5:], cells.abnormal, cells.groups, share=1.0, strength=0.4)
+    assert 0 <= strongest < 5
 
 
 def test_group_aurocs_are_those_of_one_column_at_a_time():
@@ -278,6 +314,32 @@ def test_a_column_that_tells_the_slide_is_caught():
     assert report.columns[0].between == 1.0
     assert "leans on what tells the group" in report.warnings[0]
     assert any("column cell_mean_radius_um tells the group" in text for text in report.warnings)
+
+
+def test_leaks_are_looked_for_among_cells_that_both_splits_test():
+    cells = labelled_cells(n_groups=4, shares=[0.5, 0.5, 0.5, 0.9])
+    only = cells.groups == "g3"
+    settings = LINEAR.model_copy(update={"train_only_groups": ("g3",)})
+    report = leak_check(cells, settings)
+    at_random = settings.model_copy(update={"groups": "cells_are_independent"})
+    splits = splits_of(cells, np.arange(240), at_random, 10)
+    made = fit_margins(cells, [split.train for split in splits], settings)
+    margin = left_out_margins(cells, splits, made)
+    assert np.isfinite(margin).all()
+    assert report.random_auroc == pytest.approx(auroc(margin[~only], cells.abnormal[~only]))
+    assert report.random_auroc != pytest.approx(auroc(margin, cells.abnormal), abs=0.001)
+    margin[only] = np.nan
+    assert report.random_auroc_by_group == pytest.approx(mean_auroc(margin, cells.abnormal, cells.groups))
+
+
+def test_every_group_counts_alike_in_telling_it():
+    # 190 cells of one slide and ten of another: to say "the first" is right for 95 % of the cells, and half right
+    cells = labelled_cells(n_groups=2, n_cells=190)
+    cells = cells.take(np.arange(200))
+    cells.matrix[:, 0] = np.where(cells.groups == "g1", 1.0, 0.0)
+    cells.matrix[:190:4, 0] = 1.0
+    settings = LINEAR.model_copy(update={"leak_accuracy": 0.85})
+    assert [column.name for column in group_columns(cells, settings)] == ["cell_area_um2"]
 
 
 def test_honest_columns_raise_no_warning():
