@@ -46,7 +46,7 @@ def classifier(
     ] = "",
     stain: StainOption = None,
     settings: Annotated[
-        str | None, typer.Option("--settings", help="The section train.classifier of the settings, as JSON or a file.")
+        str | None, typer.Option("--settings", help="Settings of the training (docs/training.md), as JSON or a file.")
     ] = None,
     exclude: Annotated[
         str | None, typer.Option("--exclude", help="The section classify.exclude of the settings, as JSON or a file.")
