@@ -27,6 +27,14 @@ class Calibration:
     x: Floats = field(default_factory=lambda: np.empty(0))
     y: Floats = field(default_factory=lambda: np.empty(0))
 
+    def __post_init__(self) -> None:
+        if self.kind not in ("platt", "isotonic"):
+            raise ValueError(f"calibration of kind {self.kind!r}; expected platt or isotonic")
+        if self.kind == "isotonic" and not (
+            self.x.size and self.x.shape == self.y.shape and (np.diff(self.x) >= 0).all()
+        ):
+            raise ValueError("isotonic calibration without rising knots")
+
 
 def calibrate(calibration: Calibration, margin: Floats, prior: float = 0.5) -> Floats:
     """Probability (n,) of being abnormal, where a share `prior` of the cells is; NaN where the margin (n,) is."""

@@ -19,7 +19,14 @@ def shapley_trees(trees: TreeEnsemble, matrix: Floats, background: Floats) -> Fl
     """Shapley values (n, p) of the trees' sum for rows of `matrix` (n, p) against `background` (p,).
 
     They add up to the row's sum less that of the background. NaN is a value like others: not measured.
+
+    Raises
+    ------
+    ValueError
+        If the trees ask for more features than there are.
     """
+    if min(matrix.shape[1], background.size) < trees.n_features:
+        raise ValueError(f"a matrix of {matrix.shape[1]} features for trees that ask for {trees.n_features}")
     depth = _deepest(trees.roots, trees.feature, trees.left, trees.right)
     factorials = np.cumprod(np.concatenate([[1.0], np.arange(1.0, depth + 2)]))
     return np.asarray(

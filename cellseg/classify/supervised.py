@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellseg.classify.calibration import Calibration, calibrate
+from cellseg.classify.conformal import conformal_bound, plausible_answers
 from cellseg.classify.finding import Finding, Judgement
 from cellseg.classify.shapley import shapley_trees
 from cellseg.classify.trees import TreeEnsemble, evaluate_trees
-from cellseg.classify.words import write_apart, write_interval, write_number
+from cellseg.classify.words import write_apart, write_bound, write_interval, write_number
 from cellseg.columns import find_column
 from cellseg.errors import ModelError
-from cellseg.types import Stain
+from cellseg.types import Stain, Status
 
 __all__ = [
-    "Calibration", "Classifier", "LinearMember", "ModelFeature", "TreeEnsemble", "TreeMember", "check_classifier",
-    "explain", "judge_by_model", "predict_margin", "predict_probability", "prediction_sets",
+    "Calibration", "Classifier", "LinearMember", "ModelFeature", "Quoted", "TreeEnsemble", "TreeMember",
+    "check_classifier", "explain", "judge_by_model", "predict_margin", "predict_probability", "prediction_sets",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -93,6 +94,22 @@ class Classifier:
     classes: Mapping[str, str]
     story: Mapping[str, Any]
 
+    def __post_init__(self) -> None:
+        if self.member_weights.shape != (len(self.members),):
+            raise ValueError(f"{len(self.members)} members with weights of shape {self.member_weights.shape}")
+        for member in self.members:
+            if isinstance(member, TreeMember):
+                fits = member.trees.n_features <= len(self.features)
+            else:
+                arrays = (member.centre, member.scale, member.fill, member.weights)
+                fits = all(array.shape == (len(self.features),) for array in arrays)
+            if not fits:
+                raise ValueError(f"a member that does not fit {len(self.features)} features")
+        for side in ("healthy", "abnormal"):
+            scores, weights = getattr(self, f"conformal_{side}"), getattr(self, f"conformal_{side}_weights")
+            if scores.ndim != 1 or scores.shape != weights.shape:
+                raise ValueError(f"conformal scores of {side} cells that do not fit their weights")
+
     @property
     def names(self) -> tuple[str, ...]:
         """Columns that it looks at, in its order."""
@@ -120,23 +137,14 @@ def predict_probability(model: Classifier, matrix: Floats) -> Floats:
 def prediction_sets(model: Classifier, probability: Floats, coverage: float) -> NDArray[np.bool_]:
     """Which of healthy, abnormal (n, 2) are plausible: sets that hold the truth of `coverage` of each class' cells.
 
-    Split-conformal by class (Vovk 2012, ACML: 475), every group of the held-out cells with the same weight (Dunn,
-    Wasserman & Ramdas 2023, JASA 118:2491). A model without held-out cells finds both plausible. NaN has neither.
+    Split-conformal by class, every group of the held-out cells with the same weight (see `conformal.py`). A model
+    without held-out cells finds both plausible. NaN has neither.
     """
-    bounds = (
-        _quantile(model.conformal_healthy, model.conformal_healthy_weights, coverage),
-        _quantile(model.conformal_abnormal, model.conformal_abnormal_weights, coverage),
+    return plausible_answers(
+        probability,
+        conformal_bound(model.conformal_healthy, model.conformal_healthy_weights, coverage),
+        conformal_bound(model.conformal_abnormal, model.conformal_abnormal_weights, coverage),
     )
-    return np.stack([probability <= bounds[0], 1 - probability <= bounds[1]], axis=1)
-
-
-def _quantile(scores: Floats, weights: Floats, coverage: float) -> float:
-    """The least score that `coverage` of the weight does not exceed; infinite where there are none."""
-    if not scores.size:
-        return float("inf")
-    reached = np.cumsum(weights) / weights.sum()
-    at = int(np.searchsorted(reached, coverage - 1e-12))
-    return float(scores[min(at, scores.size - 1)])
 
 
 def explain(model: Classifier, matrix: Floats) -> Floats:
@@ -161,11 +169,17 @@ def check_classifier(model: Classifier, names: Collection[str], stain: Stain, wh
     Raises
     ------
     ModelError
-        With the columns that the table lacks.
+        With the columns that the table lacks, or that the model wants relative to the slide.
     """
     if model.stain != stain:
         raise ModelError(
             f"{where}: the slide's stain is {stain}, the model was trained on {model.stain}; give a model of {stain}"
+        )
+    relative = [feature.name for feature in model.features if feature.relative]
+    if relative:
+        raise ModelError(
+            f"{where}: the model judges by {', '.join(relative)} relative to the slide's own cells, which this version "
+            "does not make; give a model trained on values as measured"
         )
     missing = [name for name in model.names if name not in names]
     if missing:
@@ -176,77 +190,114 @@ def check_classifier(model: Classifier, names: Collection[str], stain: Stain, wh
         )
 
 
-def judge_by_model(matrix: Floats, model: Classifier, *, coverage: float) -> Judgement:
+@dataclass(frozen=True)
+class Quoted:
+    """What reasons quote instead of what the model sees: `raw` (n, p), and of each column what is healthy, (p,).
+
+    For features that are relative to the slide: the values in their units, and the interval (`low` to `high`) of the
+    slide's own cells that look normal.
+    """
+
+    raw: Floats
+    low: Floats
+    high: Floats
+
+
+def judge_by_model(matrix: Floats, model: Classifier, *, coverage: float, quoted: Quoted | None = None) -> Judgement:
     """What a model says of cells with features `matrix` (n, p) in the order of `model.names`; NaN is not measured.
 
-    A cell is abnormal where its probability is over the model's threshold, and uncertain where the conformal set at
-    `coverage` holds both answers or neither. A cell with fewer than half of the features is not judged: uncertain,
-    without probability. The score is the calibrated log-odds at equal odds of both classes.
+    A cell is abnormal where its probability is over the model's threshold and the conformal set at `coverage` holds
+    this answer alone; uncertain where the set holds both answers, neither, or the one that the threshold speaks
+    against. A cell with fewer than half of the features is not judged: uncertain, without probability. The score is the
+    calibrated log-odds at equal odds of both classes. Reasons tell the values in `matrix` against the healthy cells of
+    the training, or what is `quoted`.
     """
     n_cells = len(matrix)
     measured = np.isfinite(matrix).mean(axis=1) >= MIN_MEASURED if n_cells else np.zeros(0, bool)
     margin = np.where(measured, predict_margin(model, matrix), np.nan)
-    even = calibrate(model.calibration, margin)
+    even = np.clip(calibrate(model.calibration, margin), 1e-9, 1 - 1e-9)
     probability = calibrate(model.calibration, margin, model.prior)
-    clipped = np.clip(even, 1e-9, 1 - 1e-9)
-    score = np.round(np.log(clipped) - np.log1p(-clipped), 6)
     sets = prediction_sets(model, probability, coverage)
-    decided = measured & (sets.sum(axis=1) == 1)
-    abnormal = np.flatnonzero(decided & sets[:, 1] & (probability > model.threshold))
-    doubtful = measured.copy()
-    doubtful[abnormal] = False
-    doubtful &= ~(decided & sets[:, 0] & (probability <= model.threshold))
-    unsure = np.flatnonzero(doubtful)
+    over = probability > model.threshold
+    alone = sets.sum(axis=1) == 1
+    abnormal = np.flatnonzero(measured & alone & sets[:, 1] & over)
+    unsure = np.flatnonzero(measured & ~(alone & (sets[:, 1] == over)))
     findings = [
-        Finding(np.flatnonzero(~measured), "uncertain", "fewer than half of the model's features could be measured")
+        Finding(np.flatnonzero(~measured), "uncertain", "fewer than half of the model's features could be measured"),
+        Finding(unsure, "uncertain", _doubts(probability[unsure], sets[unsure], coverage, model.threshold)),
     ]
-    if unsure.size:
-        words = "abnormal_probability {}: {} at {} % coverage"
-        percent = write_number(100 * coverage)
-        answers = np.where(sets[unsure].all(axis=1), "healthy and abnormal are both plausible", "neither is plausible")
-        told = [
-            words.format(write_number(p), answer, percent)
-            for p, answer in zip(probability[unsure].tolist(), answers.tolist(), strict=True)
-        ]
-        findings.append(Finding(unsure, "uncertain", told))
-    findings += _reasons(matrix, model, abnormal, "abnormal", N_REASONS)
-    findings += _reasons(matrix, model, unsure, "uncertain", N_REASONS - 1)
-    p_value = np.full(n_cells, np.nan)
-    return Judgement(score, np.round(probability, 6), p_value, findings)
+    told = quoted or _as_seen(matrix, model)
+    because = _reasons(matrix, model, told, abnormal, "abnormal", N_REASONS)
+    findings += [*because, _over_threshold(probability, abnormal, because, model.threshold)]
+    findings += _reasons(matrix, model, told, unsure, "uncertain", N_REASONS - 1)
+    score = np.round(np.log(even) - np.log1p(-even), 6)
+    return Judgement(score, np.round(probability, 6), np.full(n_cells, np.nan), findings)
 
 
-def _reasons(matrix: Floats, model: Classifier, rows: NDArray[np.int64], status: Any, n_told: int) -> list[Finding]:  # noqa: ANN401 - a Status
+def _doubts(probability: Floats, sets: NDArray[np.bool_], coverage: float, threshold: float) -> list[str]:
+    """Why each of these cells is uncertain, in words."""
+    percent = write_number(100 * coverage)
+    said = []
+    for p, (healthy, abnormal) in zip(probability.tolist(), sets.tolist(), strict=True):
+        number = write_number(p)
+        if healthy and abnormal:
+            why = "healthy and abnormal are both plausible"
+        elif not healthy and not abnormal:
+            why = "neither is plausible"
+        else:
+            number = write_apart(p, threshold)
+            side = "healthy alone is plausible, but over" if healthy else "abnormal alone is plausible, but not over"
+            why = f"{side} the threshold {write_bound(threshold)},"
+        said.append(f"abnormal_probability {number}: {why} at {percent} % coverage")
+    return said
+
+
+def _over_threshold(
+    probability: Floats, abnormal: NDArray[np.int64], because: list[Finding], threshold: float
+) -> Finding:
+    """That abnormal cells are, where no feature moved them there: the median healthy cell would be called abnormal."""
+    rows = np.setdiff1d(abnormal, because[0].rows) if because else abnormal
+    tail = f"over the threshold {write_bound(threshold)}"
+    texts = [f"abnormal_probability {write_apart(p, threshold)} {tail}" for p in probability[rows].tolist()]
+    return Finding(rows, "abnormal", texts)
+
+
+def _as_seen(matrix: Floats, model: Classifier) -> Quoted:
+    low, high = (np.array([getattr(one, f"healthy_{end}") for one in model.features]) for end in ("low", "high"))
+    return Quoted(matrix, low, high)
+
+
+def _reasons(
+    matrix: Floats, model: Classifier, told: Quoted, rows: NDArray[np.int64], status: Status, n_told: int
+) -> list[Finding]:
     """The features that moved these cells most towards abnormal, one finding a rank."""
     if not rows.size:
         return []
-    values = matrix[rows]
-    share = explain(model, values)
+    share = explain(model, matrix[rows])
     order = np.argsort(-share, axis=1, kind="stable")
     out = []
     for rank in range(min(n_told, share.shape[1])):
-        column = order[:, rank]
-        told = np.flatnonzero(share[np.arange(rows.size), column] > 0)
-        at = column[told]
-        texts = [
-            _phrase(model.features[feature], value)
-            for feature, value in zip(at.tolist(), values[told, at].tolist(), strict=True)
-        ]
-        out.append(Finding(rows[told], status, texts))
+        moved = np.flatnonzero(share[np.arange(rows.size), order[:, rank]] > 0)
+        cells = zip(rows[moved].tolist(), order[moved, rank].tolist(), strict=True)
+        out.append(Finding(rows[moved], status, [_phrase(matrix, model, told, row, at) for row, at in cells]))
     return out
 
 
-def _phrase(feature: ModelFeature, value: float) -> str:
-    """A value with unit, healthy interval and direction: "cell_area_um2 142 um2 (healthy 38-91, high)"."""
-    unit = "" if feature.relative else find_column(feature.name).unit
+def _phrase(matrix: Floats, model: Classifier, told: Quoted, row: int, at: int) -> str:
+    """A cell's value with unit, healthy interval and direction: "cell_area_um2 142 um2 (healthy 38-91, high)"."""
+    feature, as_seen = model.features[at], told.raw is matrix
+    value, low, high = float(told.raw[row, at]), float(told.low[at]), float(told.high[at])
+    against_slide = feature.relative and as_seen
+    unit = "" if against_slide else find_column(feature.name).unit
     tail = f" {unit}" if unit not in ("", "1") else ""
-    name = f"{feature.name} relative to the slide" if feature.relative else feature.name
-    low, high = feature.healthy_low, feature.healthy_high
-    interval = write_interval(low, high)
-    if np.isnan(value):
+    name = f"{feature.name} relative to the slide" if against_slide else feature.name
+    known = not (np.isnan(low) or np.isnan(high))
+    interval = write_interval(low, high) if known else "not known"
+    if not np.isfinite(value):
         return f"{name} not measurable (healthy {interval})"
     if value > high:
         return f"{name} {write_apart(value, float(write_number(high)))}{tail} (healthy {interval}, high)"
     if value < low:
         return f"{name} {write_apart(value, float(write_number(low)))}{tail} (healthy {interval}, low)"
-    side = "upper" if value > feature.healthy_median else "lower"
-    return f"{name} {write_number(value)}{tail} (healthy {interval}, {side} part)"
+    part = f", {'upper' if matrix[row, at] > feature.healthy_median else 'lower'} part" if known else ""
+    return f"{name} {write_number(value)}{tail} (healthy {interval}{part})"

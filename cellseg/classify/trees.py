@@ -40,9 +40,34 @@ class TreeEnsemble:
     value: NDArray[np.float64]
     bias: float
 
+    def __post_init__(self) -> None:
+        nodes = (self.feature, self.threshold, self.missing_left, self.left, self.right, self.value)
+        if any(array.ndim != 1 or array.size != self.feature.size for array in nodes):
+            raise ValueError("trees whose arrays of nodes differ in length")
+        inner = np.flatnonzero(self.feature >= 0)
+        # children come behind their parent: the kernels stay inside of the arrays and come to an end
+        for child in (self.left[inner], self.right[inner]):
+            if ((child <= inner) | (child >= self.feature.size)).any():
+                raise ValueError("trees with a node that does not come behind its parent")
+        if ((self.roots < 0) | (self.roots >= self.feature.size)).any():
+            raise ValueError("trees with a root that is no node")
+
+    @property
+    def n_features(self) -> int:
+        """Features that a matrix must have at least."""
+        return int(self.feature.max(initial=-1)) + 1
+
 
 def evaluate_trees(trees: TreeEnsemble, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sums (n,) of the leaves that the rows of `matrix` (n, p) float64 end in; each row's is independent of others."""
+    """Sums (n,) of the leaves that the rows of `matrix` (n, p) float64 end in; each row's is independent of others.
+
+    Raises
+    ------
+    ValueError
+        If the trees ask for more features than there are.
+    """
+    if matrix.shape[1] < trees.n_features:
+        raise ValueError(f"a matrix of {matrix.shape[1]} features for trees that ask for {trees.n_features}")
     return np.asarray(
         _evaluate(
             np.ascontiguousarray(matrix, np.float64), trees.roots, trees.feature, trees.threshold, trees.missing_left,

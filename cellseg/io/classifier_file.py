@@ -21,14 +21,12 @@ from safetensors.numpy import save
 from cellseg.columns import find_column
 from cellseg.errors import ModelError, TableError
 from cellseg.io.atomic import atomic_path
+from cellseg.io.shipped import SHIPPED, is_path, is_pickled
 
 FORMAT = "cellseg-classifier-1"
-SHIPPED = Path(__file__).parents[1] / "weights"
-"""Folder of the models that come with the package."""
 Arrays = dict[str, NDArray[Any]]
 _KEY = "cellseg"
 _CURE = "give a model made by `cellseg train classifier`, or the name of a shipped one"
-_PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def write_classifier_arrays(path: Path, arrays: Arrays, metadata: dict[str, Any]) -> str:
@@ -53,11 +51,12 @@ def read_classifier_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
     Raises
     ------
     ModelError
-        If there is no such file, it is pickled, damaged, foreign, of another format, or of another feature version.
+        If there is no such file, it is pickled, damaged, foreign, of another format, or does not measure its columns as
+        this version does; the message names those columns.
     """
     try:
         with path.open("rb") as stream:
-            if stream.read(4).startswith(_PICKLED):
+            if is_pickled(stream.read(9)):
                 raise ModelError(f"{path}: a pickled file, which could run anything when read; {_CURE}")
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
@@ -69,25 +68,27 @@ def read_classifier_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
     try:
         metadata = json.loads(header[_KEY])
         stored = metadata.pop("sha256")
-    except (KeyError, ValueError, AttributeError) as error:
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise ModelError(f"{path}: a safetensors file of another program; {_CURE}") from error
     if metadata.get("format") != FORMAT:
         raise ModelError(f"{path}: of format {metadata.get('format')!r}; expected {FORMAT!r}; {_CURE}")
     if stored != _digest(arrays, _text(metadata, path)):
         raise ModelError(f"{path}: damaged: its sha256 is not what its header says; copy it again, or {_CURE}")
-    _check_columns(metadata.get("columns", {}), path)
+    if not isinstance(metadata.get("columns"), dict):
+        raise ModelError(f"{path}: a model that does not say how its columns are measured; {_CURE}")
+    _check_columns(metadata["columns"], path)
     return arrays, metadata | {"sha256": stored}
 
 
 def shipped_classifier(name: str) -> Path:
-    """The file of a model: a path that ends in .safetensors, or the name of one in the package.
+    """The file of a model: a path if it has a suffix or a folder in it, else the name of one in the package.
 
     Raises
     ------
     ModelError
         If the package has no model of that name.
     """
-    if name.endswith(".safetensors"):
+    if is_path(name):
         return Path(name)
     path = SHIPPED / f"{name}.safetensors"
     if not path.is_file():

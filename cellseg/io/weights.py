@@ -22,14 +22,14 @@ from torch import Tensor, nn
 
 from cellseg.errors import ModelError
 from cellseg.io.atomic import atomic_path
+from cellseg.io.shipped import SHIPPED, is_path, is_pickled
 
-SHIPPED = Path(__file__).parents[1] / "weights"
-"""Folder of the weights that come with the package."""
+__all__ = [
+    "SHIPPED", "Weights", "fill_network", "find_weights", "read_weights", "shipped_weights", "write_weights",
+]  # fmt: skip
 
 _KEY = "cellseg"
 _CURE = "give weights made by `cellseg train`, or the name of shipped ones"
-_PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-"""First bytes of what `torch.save` and `pickle` write."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,7 @@ def find_weights(given: str) -> Path:
     ModelError
         If it is a name and no such weights are shipped; a path is not looked at.
     """
-    path = Path(given)
-    return path if path.suffix or len(path.parts) > 1 else shipped_weights(given)
+    return Path(given) if is_path(given) else shipped_weights(given)
 
 
 def fill_network(network: nn.Module, weights: Weights) -> None:
@@ -179,8 +178,7 @@ def _read_bytes(path: Path) -> bytes:
         raise ModelError(f"{path}: no such weights file; {_CURE}") from error
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); {_CURE}") from error
-    # a header of 640 bytes starts like a pickle, but its JSON follows
-    if data.startswith(_PICKLED) and data[8:9] != b"{":
+    if is_pickled(data[:9]):
         raise ModelError(
             f"{path}: a pickled file (.pt, .pth, .pkl), which could run any code when read; expected safetensors; "
             f"{_CURE}"

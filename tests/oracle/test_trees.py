@@ -1,26 +1,28 @@
-"""Trees as arrays against scikit-learn, Shapley values against all subsets of features."""
+"""Trees as arrays against scikit-learn's own predictions."""
 
 from __future__ import annotations
-
-from itertools import combinations
-from math import factorial
 
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from cellseg.classify.shapley import shapley_trees
 from cellseg.classify.trees import evaluate_trees
+from cellseg.errors import ModelError
 from cellseg.train.tree_arrays import tree_ensemble
 
 
-def fitted(n_features=5, *, missing=0.15, trees=12, seed=0):
+def cells(n_features=5, *, missing=0.15, seed=0):
     rng = np.random.default_rng(seed)
     matrix = rng.normal(size=(600, n_features))
     matrix[rng.random(matrix.shape) < missing] = np.nan
     abnormal = np.nan_to_num(matrix[:, 0]) * np.nan_to_num(matrix[:, 1]) + np.nan_to_num(matrix[:, 2], nan=1.0) > 0.2
+    return matrix, abnormal
+
+
+def fitted(**changes):
+    matrix, abnormal = cells(**changes)
     fit = HistGradientBoostingClassifier(
-        max_iter=trees, max_leaf_nodes=9, min_samples_leaf=5, early_stopping=False, random_state=seed
+        max_iter=12, max_leaf_nodes=9, min_samples_leaf=5, early_stopping=False, random_state=0
     ).fit(matrix, abnormal)
     return fit, matrix
 
@@ -34,6 +36,35 @@ def test_sums_are_scikit_learns(missing):
     np.testing.assert_allclose(evaluate_trees(trees, matrix), fit.decision_function(matrix), rtol=0, atol=1e-12)
 
 
+def test_missing_values_that_training_never_saw():
+    fit, matrix = fitted(missing=0.0)
+    few = matrix.copy()
+    few[::3, 1] = np.nan
+    np.testing.assert_allclose(
+        evaluate_trees(tree_ensemble(fit), few), fit.decision_function(few), rtol=0, atol=1e-12
+    )  # fmt: skip
+
+
+def beside(thresholds):
+    """Values at thresholds, and the next ones in float64 and in float32, and half-way between those."""
+    single = thresholds.astype(np.float32)
+    around = [np.nextafter(single, np.float32(side)).astype(np.float64) for side in (-np.inf, np.inf)]
+    values = [thresholds, single.astype(np.float64), *around]
+    values += [(single.astype(np.float64) + one) / 2 for one in around]
+    every = np.concatenate(values)
+    return np.unique(np.concatenate([every, np.nextafter(every, -np.inf), np.nextafter(every, np.inf)]))
+
+
+def test_histogram_trees_compare_float64():
+    fit, matrix = fitted(missing=0.0)
+    trees = tree_ensemble(fit)
+    for feature in np.unique(trees.feature[trees.feature >= 0]).tolist():
+        values = beside(trees.threshold[trees.feature == feature])
+        probe = np.tile(matrix[:1], (values.size, 1))
+        probe[:, feature] = values
+        np.testing.assert_allclose(evaluate_trees(trees, probe), fit.decision_function(probe), rtol=0, atol=1e-12)
+
+
 def test_a_cell_is_the_same_in_any_company():
     fit, matrix = fitted()
     trees = tree_ensemble(fit)
@@ -41,36 +72,18 @@ def test_a_cell_is_the_same_in_any_company():
     assert np.array_equal(alone, evaluate_trees(trees, matrix)[:50])
 
 
-@pytest.mark.parametrize("unknown", [False, True])
-def test_shapley_values_are_those_of_all_subsets(unknown):
-    fit, matrix = fitted(n_features=5)
-    trees = tree_ensemble(fit)
-    background = np.array([0.1, -0.2, np.nan if unknown else 0.3, 0.0, 0.5])
-    found = shapley_trees(trees, matrix[:20], background)
-    p = matrix.shape[1]
-    for row in range(20):
-        worth = {}
-        for size in range(p + 1):
-            for chosen in combinations(range(p), size):
-                mixed = background.copy()
-                mixed[list(chosen)] = matrix[row, list(chosen)]
-                worth[chosen] = evaluate_trees(trees, mixed[None])[0]
-        for feature in range(p):
-            others = [f for f in range(p) if f != feature]
-            expected = sum(
-                factorial(size) * factorial(p - size - 1) / factorial(p)
-                * (worth[tuple(sorted((*chosen, feature)))] - worth[chosen])
-                for size in range(p)
-                for chosen in combinations(others, size)
-            )  # fmt: skip
-            # sums of 32 terms
-            assert found[row, feature] == pytest.approx(expected, abs=1e-10)
+class TestRefused:
+    def test_three_classes(self):
+        matrix, _ = cells(missing=0.0)
+        three = np.arange(len(matrix)) % 3
+        fit = HistGradientBoostingClassifier(max_iter=2).fit(matrix, three)
+        with pytest.raises(ModelError, match="trees of 3 classes; expected two"):
+            tree_ensemble(fit)
 
-
-def test_shapley_values_add_up():
-    fit, matrix = fitted(n_features=12, trees=40, seed=3)
-    trees = tree_ensemble(fit)
-    background = np.zeros(12)
-    found = shapley_trees(trees, matrix, background)
-    whole = evaluate_trees(trees, matrix) - evaluate_trees(trees, background[None])
-    np.testing.assert_allclose(found.sum(axis=1), whole, rtol=0, atol=1e-10)
+    def test_categories(self):
+        matrix, abnormal = cells(missing=0.0)
+        matrix[:, 0] = np.arange(len(matrix)) % 7
+        abnormal = abnormal ^ np.isin(matrix[:, 0], [1, 4])
+        fit = HistGradientBoostingClassifier(max_iter=5, categorical_features=[0]).fit(matrix, abnormal)
+        with pytest.raises(ModelError, match="split by categories"):
+            tree_ensemble(fit)

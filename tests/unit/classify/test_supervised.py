@@ -1,4 +1,4 @@
-"""A supervised model's probability, sets and reasons; and its file."""
+"""A supervised model's probability, sets and reasons."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
 
-from cellseg.classify.calibration import Calibration, calibrate, shift_prior
+from cellseg.classify.calibration import Calibration
 from cellseg.classify.supervised import (
     Classifier,
     LinearMember,
     ModelFeature,
+    Quoted,
+    TreeEnsemble,
+    TreeMember,
     check_classifier,
     explain,
     judge_by_model,
@@ -21,8 +23,6 @@ from cellseg.classify.supervised import (
     prediction_sets,
 )
 from cellseg.errors import ModelError
-from cellseg.io import classifier_file
-from cellseg.stages.classifier_model import read_classifier, write_classifier
 
 NAN = float("nan")
 NAMES = ("nucleus_area_um2", "nucleus_solidity")
@@ -63,16 +63,6 @@ class TestPredict:
         two = model(members=(model().members[0],) * 2, member_weights=np.array([0.25, 0.5]))
         assert predict_margin(two, np.array([[70.0, 0.95]]))[0] == pytest.approx(1.5)
 
-    def test_isotonic_is_linear_between_knots_and_flat_outside(self):
-        steps = Calibration("isotonic", x=np.array([-1.0, 1.0]), y=np.array([0.2, 0.8]))
-        assert calibrate(steps, np.array([-3.0, 0.0, 0.5, 9.0])).tolist() == pytest.approx([0.2, 0.5, 0.65, 0.8])
-        assert np.isnan(calibrate(steps, np.array([NAN]))).all()
-
-    def test_prior_shift_is_bayes(self):
-        # 0.8 at equal odds is a likelihood ratio of 4; with 1 abnormal in 10 the odds are 4 / 9
-        assert shift_prior(np.array([0.8]), 0.5, 0.1)[0] == pytest.approx(4 / 13)
-        assert shift_prior(np.array([0.8]), 0.5, 0.5)[0] == 0.8
-
     def test_linear_contributions_add_up(self):
         cells = np.array([[70.0, 0.85], [41.0, NAN]])
         found = explain(model(), cells)
@@ -82,9 +72,9 @@ class TestPredict:
 
 
 class TestSets:
-    def test_bounds_are_weighted_quantiles_by_class(self):
-        # scores rise by 0.01 from 0.01: 90 % of the weight reaches 0.36
-        sets = prediction_sets(model(), np.array([0.36, 0.37, 0.65, 0.63, 0.02]), 0.9)
+    def test_bounds_are_those_of_each_class(self):
+        # scores rise by 0.01 from 0.01 to 0.4: the 37th of 40 is 0.37
+        sets = prediction_sets(model(), np.array([0.37, 0.38, 0.65, 0.62, 0.02]), 0.9)
         assert sets.tolist() == [[True, False], [False, False], [False, True], [False, False], [True, False]]
 
     def test_groups_count_by_their_weight(self):
@@ -118,16 +108,22 @@ class TestSets:
             assert sets[truth[new] == side, int(side)].mean() == pytest.approx(0.9, abs=0.017)
 
 
+def reasons(said):
+    """(row, status) -> texts, in order."""
+    told = {}
+    for finding in said.findings:
+        texts = [finding.texts] * finding.rows.size if isinstance(finding.texts, str) else finding.texts
+        for row, text in zip(finding.rows.tolist(), texts, strict=True):
+            told.setdefault((row, finding.status), []).append(text)
+    return told
+
+
 class TestJudge:
     def test_status_and_reasons(self):
         # margins 3, 0 and -2.4: abnormal, between, healthy
         cells = np.array([[70.0, 0.9], [50.0, 0.975], [32.0, 0.98]])
         said = judge_by_model(cells, model(), coverage=0.9)
-        told = {(row, finding.status): [] for finding in said.findings for row in finding.rows.tolist()}
-        for finding in said.findings:
-            texts = [finding.texts] * finding.rows.size if isinstance(finding.texts, str) else finding.texts
-            for row, text in zip(finding.rows.tolist(), texts, strict=True):
-                told[row, finding.status].append(text)
+        told = reasons(said)
         assert told[0, "abnormal"] == [
             "nucleus_area_um2 70 um2 (healthy 38-62, high)",
             "nucleus_solidity 0.9 (healthy 0.9-1, lower part)",
@@ -136,6 +132,94 @@ class TestJudge:
         assert 2 not in {row for row, _ in told}
         assert said.probability[0] == pytest.approx(sigmoid(6.5), abs=1e-6)
         assert said.score[0] == pytest.approx(6.5, abs=1e-5)
+
+    def test_an_answer_against_the_threshold_is_doubt_in_its_own_words(self):
+        # probability 0.622
+        cells = np.array([[50.0, 0.95]])
+        over = model(conformal_healthy=np.full(40, 0.7), conformal_abnormal=np.full(40, 0.1))
+        assert reasons(judge_by_model(cells, over, coverage=0.9))[0, "uncertain"] == [
+            "abnormal_probability 0.622: healthy alone is plausible, but over the threshold 0.5, at 90 % coverage"
+        ]
+        under = model(conformal_healthy=np.full(40, 0.1), threshold=0.6226, conformal_abnormal=np.full(40, 0.5))
+        assert reasons(judge_by_model(cells, under, coverage=0.9)) == {
+            (0, "uncertain"): [
+                "abnormal_probability 0.622: abnormal alone is plausible, but not over the threshold 0.6226, "
+                "at 90 % coverage"
+            ]
+        }
+
+    def test_abnormal_without_a_feature_that_says_so_stays_abnormal(self):
+        # the median healthy cell itself is over the threshold: no feature moved it
+        sure = model(conformal_healthy=np.full(40, 0.1), conformal_abnormal=np.full(40, 0.5))
+        cells = np.array([[50.0, 0.95], [49.0, 0.96], [70.0, 0.95]])
+        told = reasons(judge_by_model(cells, sure, coverage=0.9))
+        assert told == {
+            (0, "abnormal"): ["abnormal_probability 0.622 over the threshold 0.5"],
+            (2, "abnormal"): ["nucleus_area_um2 70 um2 (healthy 38-62, high)"],
+            (1, "uncertain"): told[1, "uncertain"],
+        }
+
+    def test_both_plausible(self):
+        wide = model(conformal_healthy=np.full(40, 0.9), conformal_abnormal=np.full(40, 0.9))
+        assert reasons(judge_by_model(np.array([[50.0, 0.95]]), wide, coverage=0.95))[0, "uncertain"] == [
+            "abnormal_probability 0.622: healthy and abnormal are both plausible at 95 % coverage"
+        ]
+
+    def test_reasons_quote_what_they_are_handed(self):
+        # the model sees values against the slide; the text has units and the slide's own interval
+        relative = model(features=tuple(replace(one, relative=True) for one in model().features))
+        seen = np.array([[80.0, 0.95]])
+        assert reasons(judge_by_model(seen, relative, coverage=0.9))[0, "abnormal"] == [
+            "nucleus_area_um2 relative to the slide 80 (healthy 38-62, high)"
+        ]
+        quoted = Quoted(np.array([[142.0, 0.9]]), np.array([38.0, 0.8]), np.array([91.0, 1.0]))
+        assert reasons(judge_by_model(seen, relative, coverage=0.9, quoted=quoted))[0, "abnormal"] == [
+            "nucleus_area_um2 142 um2 (healthy 38-91, high)"
+        ]
+        low = replace(quoted, raw=np.array([[12.0, 0.9]]))
+        assert reasons(judge_by_model(seen, relative, coverage=0.9, quoted=low))[0, "abnormal"] == [
+            "nucleus_area_um2 12 um2 (healthy 38-91, low)"
+        ]
+
+    def test_features_that_no_healthy_cell_has(self):
+        unknown = replace(model().features[0], healthy_median=NAN, healthy_low=NAN, healthy_high=NAN)
+        strange = model(features=(unknown, model().features[1]))
+        told = reasons(judge_by_model(np.array([[80.0, 0.95]]), strange, coverage=0.9))
+        assert told[0, "abnormal"] == ["nucleus_area_um2 80 um2 (healthy not known)"]
+
+    def test_values_that_are_missing_can_be_reasons(self):
+        away = replace(model().members[0], fill=np.array([90.0, 0.95]))
+        said = judge_by_model(np.array([[NAN, 0.95], [np.inf, 0.95]]), model(members=(away,)), coverage=0.9)
+        expected = ["nucleus_area_um2 not measurable (healthy 38-62)"]
+        assert reasons(said) == {(0, "abnormal"): expected, (1, "abnormal"): expected}
+
+    def test_at_most_three_reasons_the_strongest_first(self):
+        names = ("nucleus_area_um2", "nucleus_solidity", "nucleus_extent", "nucleus_eccentricity")
+        member = LinearMember(np.zeros(4), np.ones(4), np.zeros(4), np.array([1.0, 3.0, 2.0, 4.0]), 0.0, 5.0)
+        features = tuple(
+            ModelFeature(name, relative=False, healthy_median=0.0, healthy_low=-1.0, healthy_high=0.5) for name in names
+        )
+        four = model(features=features, members=(member,))
+        told = reasons(judge_by_model(np.array([[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, -0.5, -0.5]]), four, coverage=0.9))
+        assert [text.split()[0] for text in told[0, "abnormal"]] == [
+            "nucleus_eccentricity", "nucleus_solidity", "nucleus_extent",
+        ]  # fmt: skip
+        # only what pushes towards abnormal
+        ((_, texts),) = [(key, value) for key, value in told.items() if key[0] == 1]
+        assert [text.split()[0] for text in texts if text.startswith("nucleus")] == [
+            "nucleus_solidity", "nucleus_area_um2",
+        ]  # fmt: skip
+
+    def test_the_prior_moves_the_probability_not_the_score(self):
+        cell = np.array([[60.0, 0.95]])
+        said = judge_by_model(cell, model(prior=0.1), coverage=0.9)
+        assert said.score[0] == pytest.approx(2.5, abs=1e-5)
+        assert said.probability[0] == pytest.approx(sigmoid(2.5 - np.log(9)), abs=1e-6)
+        assert np.isnan(said.p_value).all()
+
+    def test_half_of_the_features_are_enough(self):
+        said = judge_by_model(np.array([[80.0, NAN]]), model(), coverage=0.9)
+        assert said.probability[0] == pytest.approx(sigmoid(6.5), abs=1e-6)
 
     def test_a_cell_without_features_is_not_judged(self):
         said = judge_by_model(np.array([[NAN, NAN]]), model(), coverage=0.9)
@@ -154,54 +238,44 @@ class TestJudge:
         with pytest.raises(ModelError, match=r"nucleus_solidity, which this table lacks; add the families shape"):
             check_classifier(model(), NAMES[:1], "he", "t")
 
+    def test_values_relative_to_the_slide_are_refused_rather_than_judged_as_measured(self):
+        first, second = model().features
+        relative = model(features=(replace(first, relative=True), second))
+        with pytest.raises(ModelError, match="judges by nucleus_area_um2 relative to the slide's own cells"):
+            check_classifier(relative, NAMES, "he", "t")
 
-class TestFile:
-    def test_round_trip(self, tmp_path):
-        digest = write_classifier(tmp_path / "m.safetensors", model())
-        read = read_classifier(tmp_path / "m.safetensors")
-        cells = np.array([[70.0, 0.9], [NAN, 0.5]])
-        assert np.array_equal(predict_probability(read, cells), predict_probability(model(), cells))
-        assert read.features == model().features
-        assert (read.classes, read.story, read.stain) == (model().classes, model().story, "he")
-        assert write_classifier(tmp_path / "again.safetensors", read) == digest
-        assert (tmp_path / "m.safetensors").read_bytes() == (tmp_path / "again.safetensors").read_bytes()
 
-    def test_one_of_another_feature_version_is_refused_by_the_columns(self, tmp_path, monkeypatch):
-        definition = classifier_file._definition
-        older = {"nucleus_area_um2": {"formula": "older"}}
-        monkeypatch.setattr(classifier_file, "_definition", lambda name: definition(name) | older.get(name, {}))
-        write_classifier(tmp_path / "m.safetensors", model())
-        monkeypatch.undo()
-        with pytest.raises(ModelError, match="made by a version that measures nucleus_area_um2 otherwise"):
-            read_classifier(tmp_path / "m.safetensors")
-
-    def test_a_changed_number_is_refused(self, tmp_path):
-        path = tmp_path / "m.safetensors"
-        write_classifier(path, model())
-        from safetensors import safe_open
-
-        with safe_open(path, framework="numpy") as file:
-            header = file.metadata()
-        arrays = load_file(path)
-        arrays["members.0.weights"][0] = 2.0
-        save_file(arrays, path, header)
-        with pytest.raises(ModelError, match="damaged"):
-            read_classifier(path)
-
+class TestParts:
     @pytest.mark.parametrize(
-        ("content", "words"),
-        [(b"\x80\x04\x95junk", "pickled"), (b"PK\x03\x04junk", "pickled"), (b"{}", "damaged or no model")],
+        ("changes", "words"),
+        [
+            ({"member_weights": np.ones(2)}, "1 members with weights of shape"),
+            ({"features": model().features[:1]}, "does not fit 1 features"),
+            ({"conformal_healthy": np.zeros(3)}, "scores of healthy cells that do not fit"),
+            ({"conformal_abnormal_weights": np.zeros(3)}, "scores of abnormal cells that do not fit"),
+        ],
     )
-    def test_what_is_no_model(self, tmp_path, content, words):
-        (tmp_path / "m.safetensors").write_bytes(content)
-        with pytest.raises(ModelError, match=words):
-            read_classifier(tmp_path / "m.safetensors")
+    def test_that_do_not_fit_each_other_are_refused(self, changes, words):
+        with pytest.raises(ValueError, match=words):
+            model(**changes)
 
-    def test_missing_and_foreign_files(self, tmp_path):
-        with pytest.raises(ModelError, match="cannot be read"):
-            read_classifier(tmp_path / "none.safetensors")
-        with pytest.raises(ModelError, match="no model called 'none'"):
-            read_classifier("none")
-        save_file({"x": np.zeros(1)}, tmp_path / "x.safetensors")
-        with pytest.raises(ModelError, match="another program"):
-            read_classifier(tmp_path / "x.safetensors")
+    def test_trees_that_ask_for_more_features_are_refused(self):
+        trees = TreeEnsemble(
+            np.zeros(1, np.int32), np.array([2, -1, -1], np.int32), np.zeros(3), np.zeros(3, bool),
+            np.array([1, 0, 0], np.int32), np.array([2, 0, 0], np.int32), np.array([0.0, -1.0, 1.0]), 0.0,
+        )  # fmt: skip
+        with pytest.raises(ValueError, match="does not fit 2 features"):
+            model(members=(TreeMember(trees),))
+
+    def test_trees_and_lines_add_up_in_reasons(self):
+        trees = TreeEnsemble(
+            np.zeros(1, np.int32), np.array([0, -1, -1], np.int32), np.array([60.0, 0, 0]), np.zeros(3, bool),
+            np.array([1, 0, 0], np.int32), np.array([2, 0, 0], np.int32), np.array([0.0, -1.0, 3.0]), 0.5,
+        )  # fmt: skip
+        both = model(members=(model().members[0], TreeMember(trees)), member_weights=np.array([0.25, 0.75]))
+        cells = np.array([[70.0, 0.85], [41.0, NAN], [NAN, 0.95], [np.inf, 0.95]])
+        whole = predict_margin(both, cells)
+        assert whole.tolist() == pytest.approx([0.25 * 4 + 0.75 * 3.5, -0.225 - 0.375, 2.625, 2.625])
+        found = explain(both, cells)
+        assert found[0].tolist() == pytest.approx([0.25 * 2 + 0.75 * 4, 0.25 * 2])
+        assert found.sum(axis=1) == pytest.approx(whole - predict_margin(both, np.array([[50.0, 0.95]])))
