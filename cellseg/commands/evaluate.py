@@ -186,6 +186,14 @@ def verdict(
         tuple[float, float], typer.Option("--weak", help="Share called right and AUROC under which a class is weak.")
     ] = (0.7, 0.8),
     plots: Annotated[Path | None, typer.Option("--plots", help="Folder for pictures (PNG) of the figures.")] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--results",
+            help="Results folder the predictions' cells are of; with it pictures of cells that were called wrongly are "
+            "drawn into --plots.",
+        ),
+    ] = None,
     json: JsonOption = None,
     draws: DrawsOption = 1000,
     seed: SeedOption = 0,
@@ -194,8 +202,15 @@ def verdict(
     from cellseg.evaluate.by_group import Draws, WeakBounds
     from cellseg.stages.evaluate import write_rows
     from cellseg.stages.evaluate_verdict import format_verdict, report_rows, report_verdict
+    from cellseg.stages.wrong_cells import find_images, write_wrong_cells
 
     table = _judged((predictions, label_image, truth_labels, truth_table), cells, truth, threshold)
+    images = None
+    if results is not None:
+        if plots is None or predictions is None or label_image is not None:
+            raise ConfigError("--results needs PREDICTIONS alone, and --plots, the folder that its pictures go to")
+        # before the figures, which take their time
+        images = find_images(results, predictions, table)
     report = report_verdict(table, draws=Draws(draws, seed), bounds=WeakBounds(*weak))
     if json is not None:
         write_rows(json, report_rows(report))
@@ -203,6 +218,10 @@ def verdict(
         from cellseg.stages.verdict_pictures import write_verdict_plots
 
         write_verdict_plots(plots, table, report)
+        if images is not None:
+            write_wrong_cells(plots, table, report, images)
+            for note in images.notes:
+                typer.echo(f"cellseg: {note}", err=True)
     typer.echo(format_verdict(report))
 
 
