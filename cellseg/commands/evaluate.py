@@ -204,13 +204,11 @@ def verdict(
     from cellseg.stages.evaluate_verdict import format_verdict, report_rows, report_verdict
     from cellseg.stages.wrong_cells import find_images, write_wrong_cells
 
+    if results is not None and (plots is None or predictions is None or label_image is not None):
+        raise ConfigError("--results goes with PREDICTIONS, a table, and --plots, the folder for pictures; give both")
     table = _judged((predictions, label_image, truth_labels, truth_table), cells, truth, threshold)
-    images = None
-    if results is not None:
-        if plots is None or predictions is None or label_image is not None:
-            raise ConfigError("--results needs PREDICTIONS alone, and --plots, the folder that its pictures go to")
-        # before the figures, which take their time
-        images = find_images(results, predictions, table)
+    # before the figures, which take their time
+    images = None if results is None or predictions is None else find_images(results, predictions, table)
     report = report_verdict(table, draws=Draws(draws, seed), bounds=WeakBounds(*weak))
     if json is not None:
         write_rows(json, report_rows(report))

@@ -117,7 +117,7 @@ def plot_cells(
         draw.text((_MARGIN, head + 34), "no cells of a known class", font=typeface(15), fill=FAINT)
     for number, row in enumerate(classes):
         top = head + 26 + number * row_h
-        draw.line((_MARGIN, top, width - _MARGIN, top), fill=_RULE)
+        draw.line((_MARGIN, top, width - _MARGIN - 1, top), fill=_RULE)
         _write_class(draw, row, top + _ROW_GAP // 2)
         for x0, cells in ((_MARGIN + _LEFT, row.wrong), (right_x, row.right)):
             for at, cell in enumerate(cells):

@@ -324,20 +324,24 @@ def _around(box: Window, field_px: float) -> Window:
     return Window(y - half, y + half, x - half, x + half)
 
 
-def _stated(table: JudgedTable) -> bool:
-    return bool(np.isfinite(table.data.cells.probability).any())
+def _by_probability(table: JudgedTable) -> bool:
+    """Whether it is probabilities that rank the cells, not scores."""
+    cells = table.data.cells
+    return bool(np.isfinite(cells.probability).any() and np.array_equal(cells.score, cells.probability, equal_nan=True))
 
 
 def _value(table: JudgedTable, at: int) -> str:
     value = float(table.data.cells.score[at])
-    if not _stated(table):
+    if not _by_probability(table):
         return f"{value:.3g}"
     return "<0.01" if value < 0.005 else ">0.99" if value > 0.995 else f"{value:.2f}"
 
 
 def _explain(table: JudgedTable, rest: Sequence[str]) -> tuple[str, ...]:
-    what = "probability of being abnormal" if _stated(table) else "score, higher is more abnormal"
-    over = "" if table.threshold is None or not _stated(table) else f" (called abnormal over {table.threshold:g})"
+    what, over = "score, higher is more abnormal", ""
+    if _by_probability(table):
+        what = "probability of being abnormal"
+        over = "" if table.threshold is None else f" (called abnormal over {table.threshold:g})"
     lines = [f"under each cell: {what}{over}, then sample / cell; a row shows at most {MAX_OF_SAMPLE} of one sample"]
     if rest:
         lines.append(f"{len(rest)} more classes are not shown: {', '.join(rest)}")
