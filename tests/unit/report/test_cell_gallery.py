@@ -61,7 +61,7 @@ def test_the_line_is_thin_and_outside_of_the_cell() -> None:
     pixels = outlined(crop())
     assert 150 < green(pixels).sum() < 400
     y, x = np.indices((100, 100)) - 49.5
-    inner = np.hypot(y, x) < 28
+    inner = np.hypot(y, x) < 29.5
     assert (pixels[inner] == INSIDE).all()
     assert (pixels[np.hypot(y, x) > 36] == OUTSIDE).all()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -106,11 +107,14 @@ def test_weak_classes_come_first_and_the_worst_cells_of_each(tmp_path: Path) -> 
     cells = cells_of()
     # one sample holds the worst discs, one cell has no verdict, another no value
     disc = np.flatnonzero((cells["class"] == "disc") & (cells["sample"] == "B"))[:6]
-    cells["abnormal_probability"][disc] = [0.001, 0.002, 0.003, 0.004, 0.0005, np.nan]
+    cells["abnormal_probability"][disc[:5]] = [0.001, 0.002, 0.003, 0.004, 0.0005]
     cells["status"][disc[4]] = "excluded"
+    burr = np.flatnonzero(cells["class"] == "burr")[0]
+    cells["abnormal_probability"][burr], cells["status"][burr] = np.nan, "healthy"
     path = write_predictions(tmp_path / "p.parquet", cells)
     table, report = judged(path)
-    chosen = choose_cells(table, report, find_images(write_results(tmp_path), path, table))
+    images = find_images(write_results(tmp_path), path, table)
+    chosen = choose_cells(table, report, images)
     assert [one.row["class"] for one in chosen] == ["disc", "normal", "burr"]
     assert chosen[0].row["weak"]
     for one in chosen:
@@ -127,7 +131,12 @@ def test_weak_classes_come_first_and_the_worst_cells_of_each(tmp_path: Path) -> 
         own = np.flatnonzero((cells["class"] == one.row["class"]) & ((p > 0.5) == side))
         assert p[right[0]] == (p[own].max() if side else p[own].min())
     assert chosen[0].wrong[:3] == tuple(disc[:3])
-    assert not {disc[3], disc[4], disc[5]} & set(chosen[0].wrong)
+    assert not {disc[3], disc[4]} & set(chosen[0].wrong)
+    assert burr not in chosen[2].wrong
+    # whatever else makes a class weak
+    weak = [row | {"weak": row["class"] == "burr"} for row in report.classes]
+    first, *_ = choose_cells(table, replace(report, classes=weak), images)
+    assert first.row["class"] == "burr"
 
 
 def test_at_most_so_many_classes(tmp_path: Path) -> None:
