@@ -61,9 +61,11 @@ def test_the_line_is_thin_and_outside_of_the_cell() -> None:
     pixels = outlined(crop())
     assert 150 < green(pixels).sum() < 400
     y, x = np.indices((100, 100)) - 49.5
-    inner = np.hypot(y, x) < 29.5
-    assert (pixels[inner] == INSIDE).all()
-    assert (pixels[np.hypot(y, x) > 36] == OUTSIDE).all()
+    radius = np.hypot(y, x)
+    # the cell's own is 30
+    assert 30.2 < radius[green(pixels)].mean() < 32
+    assert (pixels[radius < 28] == INSIDE).all()
+    assert (pixels[radius > 36] == OUTSIDE).all()
 
 
 def test_a_cell_larger_than_the_field_is_cut() -> None:
