@@ -74,23 +74,43 @@ class Rule(Condition):
 
 
 class ReferenceSettings(Settings):
-    """Robust z against the cells of the sheet's `reference` samples of the same stain."""
+    """How cells are compared with those of the sheet's `reference` samples of the same stain."""
 
     enabled: bool = True
-    """false: only rules judge."""
+    """false: only rules and the model judge."""
     features: tuple[str, ...] = (
         "area_um2", "eccentricity", "solidity", "circularity", "od_hematoxylin_mean", "od_hematoxylin_sd",
         "nearest_neighbor_um",
     )  # fmt: skip
-    """columns that the score is made of; those that a stain does not have are left out and named in the log."""
-    score: Literal["rms", "max"] = "rms"
-    """how the absolute robust z of the features become one score: root mean square, or the largest."""
-    z_clip: float = Field(default=10.0, gt=0)
+    """columns that the score is made of, by name (`area_um2`), pattern (`*_gray_erythrocyte_*`) or family (`shape`); those that a stain does not have are left out and named in the log."""
+    score: Literal["covariance", "isolation_forest", "nearest", "rms", "max"] = "covariance"
+    """how the robust z of the features become one score: covariance: Mahalanobis distance, robust and shrunk; isolation_forest; nearest: distance to the n_nearest-th healthy cell; rms, max: root mean square, or the largest."""
+    decide: Literal["fdr", "p_value"] = "fdr"
+    """fdr: the share of healthy cells among those called is bounded, slide by slide; p_value: each cell by itself."""
+    abnormal_fdr: float = Field(default=0.05, gt=0, lt=1)
+    """fraction; decide fdr: of the cells called abnormal so many are expected to be healthy at most."""
+    uncertain_fdr: float = Field(default=0.2, gt=0, lt=1)
+    """fraction; decide fdr: cells that only this looser bound calls are uncertain."""
+    abnormal_p: float = Field(default=0.01, gt=0, lt=1)
+    """fraction; decide p_value: a cell is abnormal where no more of the healthy cells are as strange."""
+    uncertain_p: float = Field(default=0.05, gt=0, lt=1)
+    """fraction; decide p_value: a cell is uncertain where no more of the healthy cells are as strange."""
+    z_clip: float = Field(default=6.0, gt=0)
     """robust z; larger ones count as this, so that one wild feature does not rule."""
-    uncertain_quantile: float = Field(default=0.95, gt=0, lt=1)
-    """fraction of healthy reference cells; a score over theirs is at least uncertain."""
-    abnormal_quantile: float = Field(default=0.99, gt=0, lt=1)
-    """fraction of healthy reference cells; a score over theirs is abnormal."""
+    trim: float = Field(default=0.02, ge=0, lt=0.5)
+    """covariance: fraction of the reference's cells, the strangest, that shape neither centre nor covariance."""
+    n_trees: int = Field(default=100, ge=10, le=2000)
+    """isolation_forest: trees."""
+    n_nearest: int = Field(default=10, ge=1, le=200)
+    """nearest: the distance to this nearest healthy cell is the score."""
+    max_fit_cells: int = Field(default=20000, ge=100, le=1000000)
+    """cells that the fit looks at; of more, an even draw over samples."""
+    folds: int = Field(default=10, ge=2, le=100)
+    """parts of the reference samples that are held out in turn, for p-values; at most one a sample."""
+    seed: int = Field(default=0, ge=0)
+    """of trees and draws."""
+    drift_shift: float = Field(default=1.5, gt=0)
+    """healthy robust z; a slide whose median cell lies farther out in a feature is reported as drifted."""
     interval: float = Field(default=0.95, gt=0, lt=1)
     """fraction of healthy reference cells inside the interval that reasons quote."""
     reason_z: float = Field(default=2.0, ge=0)
@@ -102,10 +122,10 @@ class ReferenceSettings(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> ReferenceSettings:
-        if self.uncertain_quantile > self.abnormal_quantile:
-            raise ValueError(
-                f"uncertain_quantile {self.uncertain_quantile} is over abnormal_quantile {self.abnormal_quantile}"
-            )
+        for kind in ("fdr", "p"):
+            strict, loose = getattr(self, f"abnormal_{kind}"), getattr(self, f"uncertain_{kind}")
+            if strict > loose:
+                raise ValueError(f"abnormal_{kind} {strict} is over uncertain_{kind} {loose}")
         return self
 
 

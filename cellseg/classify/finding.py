@@ -15,6 +15,8 @@ from cellseg.types import Status
 
 SEPARATOR = "; "
 """What parts the reasons of one cell."""
+N_REASONS = 3
+"""Reasons with a column of their own, and features that a judge names at most."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,21 @@ def float_column(table: pa.Table, name: str) -> NDArray[np.float64]:
     return np.asarray(table[name].to_numpy(), dtype=np.float64)
 
 
-def combine_findings(n_cells: int, findings: Iterable[Finding]) -> tuple[list[Status], NDArray[np.int32], list[str]]:
-    """Status, number of reasons and joined reasons of each cell; the gravest status wins, no finding means healthy.
+@dataclass(frozen=True)
+class Combined:
+    """What findings come to: status, number of reasons, all of them joined, and the first ones, a list a rank."""
+
+    status: list[Status]
+    n_reasons: NDArray[np.int32]
+    reasons: list[str]
+    first: tuple[list[str], ...]
+
+
+def combine_findings(n_cells: int, findings: Iterable[Finding]) -> Combined:
+    """Status and reasons of each cell; the gravest status wins, no finding means healthy.
 
     An excluded cell keeps the reasons for its exclusion alone, another the reasons of all that spoke against it, in the
-    order of the findings.
+    order of the findings. Cells with fewer reasons than there are ranks have "" there.
     """
     findings = tuple(findings)
     codes = np.full(n_cells, MOST_GRAVE.index("healthy"), np.int8)
@@ -58,13 +70,16 @@ def combine_findings(n_cells: int, findings: Iterable[Finding]) -> tuple[list[St
     excluded = codes == MOST_GRAVE.index("excluded")
     n_reasons = np.zeros(n_cells, np.int32)
     reasons = np.full(n_cells, "", object)
+    first = np.full((N_REASONS, n_cells), "", object)
     for finding in findings:
         keep = excluded[finding.rows] == (finding.status == "excluded")
-        rows = finding.rows[keep]
+        rows, texts = finding.rows[keep], _texts(finding, keep)
         before = reasons[rows] + np.array(["", SEPARATOR], object)[(n_reasons[rows] > 0).astype(np.intp)]
-        reasons[rows] = before + _texts(finding, keep)
+        reasons[rows] = before + texts
+        ranked = n_reasons[rows] < N_REASONS
+        first[n_reasons[rows[ranked]], rows[ranked]] = texts if isinstance(texts, str) else texts[ranked]
         n_reasons[rows] += 1
-    return [MOST_GRAVE[code] for code in codes.tolist()], n_reasons, reasons.tolist()
+    return Combined([MOST_GRAVE[code] for code in codes.tolist()], n_reasons, reasons.tolist(), tuple(first.tolist()))
 
 
 def _texts(finding: Finding, keep: NDArray[np.bool_]) -> str | NDArray[Any]:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from cellseg.classify.finding import Finding, float_column
 from cellseg.classify.tissues import TISSUE, check_mapped, in_tissues
-from cellseg.classify.words import write_apart, write_bound
+from cellseg.classify.words import write_apart, write_bound, write_unit
 from cellseg.classify_config import Condition, Rule
-from cellseg.columns import find_measured, full_name
-from cellseg.errors import ConfigError, TableError
+from cellseg.columns import full_name
+from cellseg.errors import ConfigError
 from cellseg.types import Stain
 
 
@@ -138,7 +138,7 @@ def _write(table: pa.Table, rule: Rule, rows: NDArray[np.int64], met: list[_Met]
     said: list[dict[str, None]] = [{} for _ in range(len(rows))]
     for one in met:
         places = np.flatnonzero(one.cells[rows])
-        tail = f"{_unit(one.column)} {one.side} {write_bound(one.bound)}"
+        tail = f"{write_unit(one.column)} {one.side} {write_bound(one.bound)}"
         values = float_column(table, one.column)[rows[places]]
         for place, value in zip(places.tolist(), values.tolist(), strict=True):
             # a condition may stand in several branches
@@ -149,15 +149,6 @@ def _write(table: pa.Table, rule: Rule, rows: NDArray[np.int64], met: list[_Met]
         f"{' and '.join(words)} (rule{name}{f' for {tissue}' if tissue else ''})"
         for words, tissue in zip(said, tissues, strict=True)
     ]
-
-
-def _unit(column: str) -> str:
-    """The unit of a column after a space; none of plain numbers and of columns that are not ours."""
-    try:
-        unit = find_measured(column).unit
-    except TableError:
-        return ""
-    return f" {unit}" if unit not in ("", "1") else ""
 
 
 def without_rule(table: pa.Table, rules: Iterable[Rule]) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cellseg.classify.calibration import Calibration, calibrate
 from cellseg.classify.conformal import conformal_bound, plausible_answers
-from cellseg.classify.finding import Finding, Judgement
+from cellseg.classify.finding import N_REASONS, Finding, Judgement
 from cellseg.classify.shapley import shapley_trees
 from cellseg.classify.trees import TreeEnsemble, evaluate_trees
 from cellseg.classify.words import write_apart, write_bound, write_interval, write_number
@@ -25,7 +25,6 @@ __all__ = [
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
-N_REASONS = 3
 MIN_MEASURED = 0.5
 """Fraction of a model's features that a cell must have; with fewer it is not judged."""
 

@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from cellseg.classify.discovery import SlideCalls, call_slide
 from cellseg.classify.exclude import assess_cells, check_exclusion, exclusion_columns, find_excluded
 from cellseg.classify.finding import Finding, combine_findings, float_column
-from cellseg.classify.reference import ReferenceFit, check_reference, judge_by_reference
+from cellseg.classify.reference import ReferenceFit, check_reference
+from cellseg.classify.reference_judge import judge_by_reference, score_by_reference
 from cellseg.classify.rules import apply_rules, check_rules, rule_columns, rules_for, without_rule
 from cellseg.classify.supervised import Classifier, check_classifier, judge_by_model
 from cellseg.classify.tissues import TISSUE
@@ -21,8 +23,9 @@ from cellseg.types import Stain
 VERDICT_COLUMNS: tuple[Column, ...] = tuple(
     find_column(name)
     for name in (
-        "cell_id", "status", "abnormal_probability", "abnormal_score", "n_reasons", "reasons",
-        "assessable", "out_of_focus", "overlapping", "saturated", "too_small",
+        "cell_id", "status", "abnormal_probability", "abnormal_score", "scored_by", "healthy_p_value",
+        "n_reasons", "reason_1", "reason_2", "reason_3", "reasons", "assessable", "out_of_focus", "overlapping",
+        "saturated", "too_small",
     )
 )  # fmt: skip
 """Columns of the verdicts table."""
@@ -86,6 +89,7 @@ def judge_cells(
     settings: ClassifySettings,
     area_um2: float = float("nan"),
     model: Classifier | None = None,
+    calls: SlideCalls | None = None,
 ) -> pa.Table:
     """The verdicts (VERDICT_COLUMNS) on the cells of a table, row by row.
 
@@ -104,38 +108,48 @@ def judge_cells(
     area_um2 : float
         `median_area` of the whole slide where clumps are looked for.
     model : Classifier or None
-        A supervised model; its score stands where there is one, else the reference's.
+        A supervised model; its score and probability stand where there is one, else the reference's.
+    calls : SlideCalls, optional
+        `call_slide` of the whole slide's `healthy_p_values`; without it the table is taken for the whole slide.
 
     Returns
     -------
     pyarrow.Table
         Each cell is healthy unless something speaks against it, and uncertain where nothing can judge it.
     """
-    findings = find_excluded(table, settings.exclude, sharpness=sharpness, area_um2=area_um2)
+    excluded = find_excluded(table, settings.exclude, sharpness=sharpness, area_um2=area_um2)
     flags = assess_cells(table, settings.exclude, sharpness=sharpness, area_um2=area_um2)
     rules = rules_for(settings.rules, stain)
     judge = reference_in_force(fit, settings)
-    findings += apply_rules(table, rules)
-    scores, probability = np.full(table.num_rows, np.nan), np.full(table.num_rows, np.nan)
+    findings = [*excluded, *apply_rules(table, rules)]
+    scores, probability, p_values = (np.full(table.num_rows, np.nan) for _ in range(3))
     if judge:
-        scores, held = judge_by_reference(table, judge, reason_z=settings.reference.reason_z)
-        findings += held
+        if calls is None:
+            calls = call_slide(_kept_p_values(table, judge, excluded), settings.reference)
+        said = judge_by_reference(table, judge, calls, reason_z=settings.reference.reason_z)
+        scores, probability, p_values = said.score, said.probability, said.p_value
+        findings += said.findings
     if model:
         matrix = np.column_stack([float_column(table, name) for name in model.names])
         said = judge_by_model(matrix, model, coverage=settings.model.coverage)
         scores, probability = said.score, said.probability
         findings += said.findings
+    by = "model" if model else "reference"
     if not judge and not model and (rows := without_rule(table, rules)).size:
         findings.append(Finding(rows, "uncertain", _nothing_to_judge_by(table, rows, fit, stain, settings)))
-    status, n_reasons, reasons = combine_findings(table.num_rows, findings)
+    verdict = combine_findings(table.num_rows, findings)
+    reasons = {f"reason_{rank}": pa.array(texts, pa.string()) for rank, texts in enumerate(verdict.first, start=1)}
     return pa.table(
         {
             "cell_id": table["cell_id"],
-            "status": pa.array(status, pa.string()),
+            "status": pa.array(verdict.status, pa.string()),
             "abnormal_probability": pa.array(probability, pa.float64()),
             "abnormal_score": pa.array(scores, pa.float64()),
-            "n_reasons": pa.array(n_reasons, pa.int32()),
-            "reasons": pa.array(reasons, pa.string()),
+            "scored_by": pa.array(np.where(np.isnan(scores), "", by), pa.string()),
+            "healthy_p_value": pa.array(p_values, pa.float64()),
+            "n_reasons": pa.array(verdict.n_reasons, pa.int32()),
+            **reasons,
+            "reasons": pa.array(verdict.reasons, pa.string()),
             "assessable": pa.array(flags.assessable, pa.bool_()),
             "out_of_focus": pa.array(flags.out_of_focus, pa.bool_()),
             "overlapping": pa.array(flags.overlapping, pa.bool_()),
@@ -143,6 +157,20 @@ def judge_cells(
             "too_small": pa.array(flags.too_small, pa.bool_()),
         }
     )
+
+
+def healthy_p_values(
+    table: pa.Table, fit: ReferenceFit, settings: ClassifySettings, *, sharpness: float, area_um2: float = float("nan")
+) -> NDArray[np.float64]:
+    """The p-values of the cells of a table, or a part of it, that can be judged: what `call_slide` looks at."""
+    return _kept_p_values(table, fit, find_excluded(table, settings.exclude, sharpness=sharpness, area_um2=area_um2))
+
+
+def _kept_p_values(table: pa.Table, fit: ReferenceFit, excluded: list[Finding]) -> NDArray[np.float64]:
+    kept = np.ones(table.num_rows, bool)
+    for finding in excluded:
+        kept[finding.rows] = False
+    return score_by_reference(table, fit)[1][kept]
 
 
 def _nothing_to_judge_by(

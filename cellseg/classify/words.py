@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from cellseg.columns import find_measured
+from cellseg.errors import TableError
+
 
 def write_number(value: float) -> str:
     """Three significant digits, whole numbers from 1,000 up; an exponent only where zeros would hide the digits.
@@ -55,3 +58,18 @@ def write_interval(low: float, high: float) -> str:
     """
     dash = " to " if low < 0 else "-"
     return f"{write_number(low)}{dash}{write_number(high)}"
+
+
+def write_unit(column: str) -> str:
+    """The unit of a column after a space; nothing for plain numbers and for columns that are not ours.
+
+    Examples
+    --------
+    >>> write_unit("nucleus_area_um2"), write_unit("nucleus_solidity"), write_unit("grade")
+    (' um2', '', '')
+    """
+    try:
+        unit = find_measured(column).unit
+    except TableError:
+        return ""
+    return f" {unit}" if unit not in ("", "1") else ""

@@ -17,3 +17,13 @@ PREDICTION_COLUMNS: tuple[Column, ...] = (
     Column("abnormal_plausible", "bool", "", "the conformal set holds abnormal", family="predictions"),
 )  # fmt: skip
 """`NAME.predictions.parquet`: one row a labelled cell whose group was held out; sorted by sample and cell_id."""
+
+REFERENCE_PREDICTION_COLUMNS: tuple[Column, ...] = (
+    *PREDICTION_COLUMNS[:5],
+    Column("abnormal_probability", "float64", "1", "1 - local false discovery rate of the p-value among those of the sample's labelled cells", minimum=0, maximum=1, family="predictions"),
+    Column("abnormal_score", "float64", "1", "how strange the cell is among healthy ones of other groups", family="predictions"),
+    Column("scored_by", "string", "", "reference", family="predictions"),
+    Column("healthy_p_value", "float64", "1", "share of held-out healthy cells of other groups that are as strange", minimum=0, maximum=1, family="predictions"),
+    Column("status", "string", "", "healthy, uncertain or abnormal, as the settings read p-values", family="predictions"),
+)  # fmt: skip
+"""`NAME.predictions.parquet` of a healthy reference: one row a labelled cell whose group was held out."""

@@ -246,12 +246,12 @@ def classify(
     def act() -> None:
         from cellseg.classify_config import ClassifySettings
         from cellseg.io.settings import read_settings
-        from cellseg.stages.classify import classify_cells, tissue_notes
+        from cellseg.stages.classify import classify_cells, drift_notes, tissue_notes
         from cellseg.stages.preprocess import read_recipe
 
         made, chosen = read_recipe(recipe), read_settings(ClassifySettings, settings)
         counts = classify_cells(measurements, out, reference=reference, recipe=made, settings=chosen)
-        for note in tissue_notes(measurements, made, chosen):
+        for note in [*tissue_notes(measurements, made, chosen), *drift_notes(measurements, reference, chosen)]:
             typer.echo(f"note: {note}")
         typer.echo(f"{out}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from cellseg.commands import train_classifier
+from cellseg.commands import train_classifier, train_reference
 from cellseg.commands.options import DeviceOption, OutFile, StainOption, WorkersOption, parse_device, parse_stain
 from cellseg.commands.progress import show_progress
 from cellseg.errors import ConfigError
@@ -25,6 +25,7 @@ app = typer.Typer(
 
 
 train_classifier.register(app)
+train_reference.register(app)
 
 
 @app.callback()

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,10 @@ from cellseg.commands.options import OutFile, StainOption, WorkersOption, parse_
 from cellseg.commands.progress import show_progress
 from cellseg.errors import ConfigError
 from cellseg.types import Progress
+
+if TYPE_CHECKING:
+    from cellseg.stages.train_classifier import LabelledTables
+    from cellseg.stages.training_cells import ClassTable
 
 
 def register(app: typer.Typer) -> None:
@@ -69,17 +73,12 @@ def classifier(
     """
     from cellseg.io.settings import read_settings
     from cellseg.stages.classifier_report import format_report
-    from cellseg.stages.train_classifier import ClassifierRequest, LabelledTables, train_classifier
-    from cellseg.stages.training_cells import ClassTable
+    from cellseg.stages.train_classifier import ClassifierRequest, train_classifier
 
-    if table is not None and not data and labels is None:
-        source: LabelledTables | ClassTable = ClassTable(
-            table, class_column, _names(abnormal), _names(healthy), group_column
-        )
-    elif data and labels is not None and table is None:
-        source = LabelledTables(tuple(data), labels, read_settings(ExcludeSettings, exclude))
-    else:
-        raise ConfigError("nothing to train on: give --data and --labels, or --table alone")
+    source = name_source(
+        data, labels, table, class_column=class_column, abnormal=abnormal, healthy=healthy, group_column=group_column,
+        exclude=read_settings(ExcludeSettings, exclude),
+    )  # fmt: skip
     request = ClassifierRequest(
         source, out, read_settings(TrainClassifierSettings, settings), parse_stain(stain or "he"), coverage, permute,
         test, test, workers, shlex.join(["cellseg", *sys.argv[1:]]),
@@ -88,6 +87,34 @@ def classifier(
         report = train_classifier(request, progress=steps)
     typer.echo(format_report(report))
     typer.echo(f"{out}: use it by classify.model.weights")
+
+
+def name_source(
+    data: list[Path] | None,
+    labels: Path | None,
+    table: Path | None,
+    *,
+    class_column: str,
+    abnormal: str,
+    healthy: str,
+    group_column: str,
+    exclude: ExcludeSettings,
+) -> LabelledTables | ClassTable:
+    """Where labelled cells come from: results and labels, or one table.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither, or both.
+    """
+    from cellseg.stages.train_classifier import LabelledTables
+    from cellseg.stages.training_cells import ClassTable
+
+    if table is not None and not data and labels is None:
+        return ClassTable(table, class_column, parse_names(abnormal), parse_names(healthy), group_column)
+    if data and labels is not None and table is None:
+        return LabelledTables(tuple(data), labels, exclude)
+    raise ConfigError("nothing to train on: give --data and --labels, or --table alone")
 
 
 @contextmanager
@@ -107,5 +134,6 @@ class _Steps:
         return self._stack.enter_context(show_progress(name))
 
 
-def _names(text: str) -> tuple[str, ...]:
+def parse_names(text: str) -> tuple[str, ...]:
+    """Names that are parted by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())

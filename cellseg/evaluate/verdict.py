@@ -86,11 +86,13 @@ def judge_cells(
     threshold: float | Floats = 0.5,
     called: Bools | None = None,
     plausible: Bools | None = None,
+    by_score: bool = False,
 ) -> JudgedCells:
     """Truth and verdict of cells, from the columns that tables have.
 
-    Probabilities rank the cells where any is stated, else the scores. The default decision is `called` where it is
-    given, else a probability over `threshold`, else (where none is stated) the status abnormal.
+    Probabilities rank the cells where any is stated, else, or where `by_score` says so, the scores. The default
+    decision is `called` where it is given, else a probability over `threshold`, else (where none is stated, or the
+    threshold is NaN) the status abnormal.
 
     Parameters
     ----------
@@ -114,7 +116,7 @@ def judge_cells(
         called = np.where(by_probability, np.where(known, stated, 0.0) > threshold, status == "abnormal")
     if plausible is None:
         plausible = np.stack([status != "abnormal", status != "healthy"], axis=1)
-    ranking = stated if known.any() else score.astype(np.float64)
+    ranking = stated if known.any() and not by_score else score.astype(np.float64)
     return JudgedCells(abnormal.astype(bool), ranking, stated, called, plausible, status != "excluded")
 
 

@@ -6,17 +6,30 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from cellseg.classify.reference import ReferenceFit
+import numpy as np
+
+from cellseg.classify.discovery import SlideCalls, call_slide
+from cellseg.classify.finding import float_column
+from cellseg.classify.reference import ReferenceFit, find_drift
 from cellseg.classify.rules import rules_for
 from cellseg.classify.tissues import unknown_tissues
-from cellseg.classify.verdict import VERDICT_COLUMNS, check_verdict_inputs, judge_cells, verdict_inputs
+from cellseg.classify.verdict import (
+    VERDICT_COLUMNS,
+    check_verdict_inputs,
+    healthy_p_values,
+    judge_cells,
+    reference_in_force,
+    verdict_inputs,
+)
 from cellseg.classify_config import ClassifySettings
 from cellseg.errors import ModelError
-from cellseg.io.table import TableWriter, read_batches, read_schema
+from cellseg.io.table import TableWriter, count_rows, read_batches, read_schema
 from cellseg.preprocess.recipe import Recipe
 from cellseg.stages.classifier_model import read_classifier
 from cellseg.stages.reference import read_median_area, read_sharpness
 from cellseg.types import STATUSES, Status
+
+_DRIFT_CELLS = 20_000
 
 
 def classify_cells(
@@ -24,7 +37,8 @@ def classify_cells(
 ) -> dict[Status, int]:
     """Give each cell its status, score and reasons, row group by row group.
 
-    What was fitted (features, score, cut-offs) is taken from the reference file, whatever the settings now say.
+    What was fitted (features, score, held-out scores) is taken from the reference file, whatever the settings now say.
+    With a reference the table is read twice: false discoveries are bounded over the whole slide.
 
     Parameters
     ----------
@@ -56,17 +70,60 @@ def classify_cells(
     where, stain = str(measurements), recipe.stain
     schema = read_schema(measurements)
     check_verdict_inputs(schema, fit, stain, settings, where, model)
+    columns = verdict_inputs(schema.names, fit, stain, settings, model)
     sharpness = read_sharpness(measurements, settings.exclude)
     area_um2 = read_median_area(measurements, settings.exclude, stain)
+    calls = _call_cells(measurements, columns, fit, settings, sharpness=sharpness, area_um2=area_um2)
     counts: Counter[Status] = Counter()
     with TableWriter(out, VERDICT_COLUMNS) as writer:
-        for batch in read_batches(measurements, verdict_inputs(schema.names, fit, stain, settings, model)):
+        for batch in read_batches(measurements, columns):
             verdicts = judge_cells(
-                batch, fit, stain=stain, sharpness=sharpness, settings=settings, area_um2=area_um2, model=model
-            )
+                batch, fit, stain=stain, sharpness=sharpness, settings=settings, area_um2=area_um2, model=model,
+                calls=calls,
+            )  # fmt: skip
             writer.write(verdicts)
             counts.update(verdicts["status"].to_pylist())
     return {status: counts[status] for status in STATUSES}
+
+
+def _call_cells(
+    measurements: Path,
+    columns: tuple[str, ...],
+    fit: ReferenceFit | None,
+    settings: ClassifySettings,
+    *,
+    sharpness: float,
+    area_um2: float,
+) -> SlideCalls | None:
+    """How the slide's p-values are read, from one pass over its table; None where no reference judges."""
+    judge = reference_in_force(fit, settings)
+    if judge is None:
+        return None
+    parts = [
+        healthy_p_values(batch, judge, settings, sharpness=sharpness, area_um2=area_um2)
+        for batch in read_batches(measurements, columns)
+    ]
+    return call_slide(np.concatenate([*parts, np.empty(0)]), settings.reference)
+
+
+def drift_notes(measurements: Path, reference: Path | None, settings: ClassifySettings) -> list[str]:
+    """Features in which the slide's cells lie far from the healthy ones as a whole, for the log, the farthest first.
+
+    Looked at are up to about 20,000 cells, evenly spaced in the table; of tissues the fit of all is asked.
+    """
+    fit = reference_in_force(None if reference is None else read_reference(reference), settings)
+    if fit is None:
+        return []
+    names = [name for name in fit.features if name in read_schema(measurements).names]
+    step = max(1, count_rows(measurements) // _DRIFT_CELLS)
+    parts = [batch.take(np.arange(0, batch.num_rows, step)) for batch in read_batches(measurements, names)]
+    medians = {}
+    for name in names:
+        values = np.concatenate([float_column(part, name) for part in parts])
+        values = values[np.isfinite(values)]
+        if values.size >= settings.reference.min_cells:
+            medians[name] = float(np.median(values))
+    return find_drift(fit, medians, settings.reference.drift_shift)
 
 
 def tissue_notes(measurements: Path, recipe: Recipe, settings: ClassifySettings) -> list[str]:

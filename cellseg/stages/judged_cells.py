@@ -27,7 +27,7 @@ _WORDS = {"true": True, "1": True, "false": False, "0": False}
 _NEEDED = ("group", "abnormal", "status")
 _RANKED_BY = ("abnormal_probability", "abnormal_score")
 _SETS = ("healthy_plausible", "abnormal_plausible")
-_OPTIONAL = ("sample", "cell_id", "class", "called", "threshold", *_SETS)
+_OPTIONAL = ("sample", "cell_id", "class", "called", "threshold", "scored_by", *_SETS)
 THRESHOLD = 0.5
 """Probability over which a cell is called abnormal, where no table and no option says another."""
 
@@ -88,14 +88,17 @@ def read_predictions(path: Path, *, threshold: float | None = None) -> JudgedTab
         raise TableError(f"{path}: no rows; expected one a cell")
     _check_once(table, path)
     abnormal, status = _bools(table, "abnormal", path), _statuses(table, path)
+    by_reference = _by_reference(table)
     said = _thresholds(table, path) if threshold is None else np.full(table.num_rows, threshold)
+    if threshold is None:
+        said = np.where(by_reference, np.nan, said)
     called = _bools(table, "called", path) if threshold is None and "called" in names else None
     sides = [_bools(table, name, path) for name in _SETS if set(_SETS) <= set(names)]
     cells = judge_cells(
         abnormal, status, _floats(table, "abnormal_score", path), _probabilities(table, path), threshold=said,
-        called=called, plausible=np.stack(sides, axis=1) if sides else None,
+        called=called, plausible=np.stack(sides, axis=1) if sides else None, by_score=bool(by_reference.all()),
     )  # fmt: skip
-    one = float(said[0]) if called is None and np.unique(said).size == 1 else None
+    one = float(said[0]) if called is None and np.unique(said).size == 1 and np.isfinite(said[0]) else None
     return _grouped(cells, table, path, (), one)
 
 
@@ -135,11 +138,8 @@ def read_judged(results: Path, truth: Path, *, threshold: float = THRESHOLD) -> 
             f"{np.unique(samples).size} samples are not there); check that results and labels are of one run"
         )
     chosen = labelled.take(pa.array(at))
-    cells = judge_cells(
-        _bools(chosen, "abnormal", truth), np.concatenate([part.status for part in parts]),
-        np.concatenate([part.score for part in parts]), np.concatenate([part.probability for part in parts]),
-        threshold=threshold,
-    )  # fmt: skip
+    verdicts = _Verdicts(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    cells = _judge(_bools(chosen, "abnormal", truth), verdicts, threshold)
     lost = len(samples) - at.size
     lacks = f", which lacks {without} samples" if without else ""
     note = f"{lost} of {len(samples)} labelled cells left out: not among the cells of {results}{lacks}"
@@ -152,14 +152,18 @@ class _Verdicts(NamedTuple):
     status: NDArray[np.str_]
     score: NDArray[np.float64]
     probability: NDArray[np.float64]
+    by_reference: NDArray[np.bool_]
+
+    def take(self, rows: NDArray[np.int64]) -> _Verdicts:
+        return _Verdicts(self.status[rows], self.score[rows], self.probability[rows], self.by_reference[rows])
 
 
 def _read_verdicts(path: Path) -> tuple[NDArray[np.uint32], _Verdicts]:
-    cells = _read_known(path, ("cell_id", "status", *_RANKED_BY))
+    cells = _read_known(path, ("cell_id", "status", "scored_by", *_RANKED_BY))
     if missing := [name for name in ("cell_id", "status", "abnormal_score") if name not in cells.column_names]:
         raise TableError(f"{path}: no column {', '.join(missing)}; make the table again with `cellseg tables`")
     columns = _statuses(cells, path), _floats(cells, "abnormal_score", path), _probabilities(cells, path)
-    return cells["cell_id"].to_numpy(), _Verdicts(*columns)
+    return cells["cell_id"].to_numpy(), _Verdicts(*columns, _by_reference(cells))
 
 
 def _verdicts_of(path: Path, wanted: NDArray[np.uint32]) -> tuple[NDArray[np.bool_], _Verdicts]:
@@ -168,7 +172,7 @@ def _verdicts_of(path: Path, wanted: NDArray[np.uint32]) -> tuple[NDArray[np.boo
     at_of = {int(number): at for at, number in enumerate(ids)}
     found = np.array([int(number) in at_of for number in wanted], bool)
     at = np.array([at_of[int(number)] for number in wanted[found]], np.int64)
-    return found, _Verdicts(verdicts.status[at], verdicts.score[at], verdicts.probability[at])
+    return found, verdicts.take(at)
 
 
 def read_cases(cases: Sequence[VerdictCase], *, iou: float = 0.5, threshold: float = THRESHOLD) -> JudgedTable:
@@ -194,7 +198,16 @@ def _judge_case(case: VerdictCase, iou: float, threshold: float) -> JudgedCells:
     ids, verdicts = _read_verdicts(case.cells)
     true_ids, abnormal = read_truth(case.truth_table)
     t, p = pair_rows(matching, true_ids, ids)
-    return judge_cells(abnormal[t], verdicts.status[p], verdicts.score[p], verdicts.probability[p], threshold=threshold)
+    return _judge(abnormal[t], verdicts.take(p), threshold)
+
+
+def _judge(abnormal: NDArray[np.bool_], verdicts: _Verdicts, threshold: float) -> JudgedCells:
+    """Cells of a model are called by their probability; those of a reference by their status, and ranked by score."""
+    own = verdicts.by_reference
+    return judge_cells(
+        abnormal, verdicts.status, verdicts.score, verdicts.probability, threshold=np.where(own, np.nan, threshold),
+        by_score=bool(own.all()),
+    )  # fmt: skip
 
 
 def read_truth(path: Path) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
@@ -243,6 +256,11 @@ def _check_once(table: pa.Table, path: Path) -> None:
         n = table.group_by(["sample", "cell_id"]).aggregate([]).num_rows
         if n < table.num_rows:
             raise TableError(f"{path}: {table.num_rows - n} cells are there more than once; keep one row a cell")
+
+
+def _by_reference(table: pa.Table) -> NDArray[np.bool_]:
+    """Whose score is that of a healthy reference, not of a model; nobody's where the table does not say."""
+    return np.asarray(_texts(table, "scored_by") == "reference", bool)
 
 
 def _texts(table: pa.Table, name: str) -> NDArray[np.str_]:

@@ -20,13 +20,14 @@ from cellseg.classify.exclude import (
     median_sharpness,
 )
 from cellseg.classify.finding import float_column
-from cellseg.classify.reference import ReferenceFit, fit_healthy
+from cellseg.classify.reference import ReferenceFit
 from cellseg.classify.tissues import TISSUE
 from cellseg.classify_config import ClassifySettings, ExcludeSettings, ReferenceSettings
-from cellseg.columns import full_name
 from cellseg.io.atomic import write_json
 from cellseg.io.table import read_batches, read_schema
+from cellseg.stages.feature_choice import match_features
 from cellseg.stages.outcome import read_failure
+from cellseg.train.reference import fit_healthy
 from cellseg.types import Stain
 
 
@@ -59,8 +60,9 @@ def fit_reference(measurements: Sequence[Path], out: Path, *, stain: Stain, sett
     """Fit what healthy cells look like on the pooled cells of the reference samples of one stain.
 
     Cells that the settings exclude (cut by the border, tiny, out of focus) shape nothing. Samples whose
-    measurements are placeholders of a failure are left out and named. Pooled means that a sample counts by its cells
-    and that the cut-offs come from the very cells that were fitted: with few samples they are tight for a new one.
+    measurements are placeholders of a failure are left out and named. Of more than `max_fit_cells` cells an even draw
+    of each sample is fitted, so that no sample outweighs the others more than it must. P-values come from samples that
+    were held out; with one sample, from cells held out, which are tight for a new slide.
 
     Parameters
     ----------
@@ -91,8 +93,7 @@ def fit_reference(measurements: Sequence[Path], out: Path, *, stain: Stain, sett
     read = [path for path, failure in failures.items() if failure is None]
     healthy = [_read_healthy(path, stain, settings.exclude, by_tissue=settings.reference.by_tissue) for path in read]
     healthy.sort(key=lambda one: one.sample)
-    known_names = healthy[0].names if healthy else ()
-    features = list(dict.fromkeys(full_name(name, known_names) for name in settings.reference.features))
+    features = _chosen(healthy, settings.reference)
     missing = _missing_features(healthy, features)
     fit = _fit(healthy, features, missing, stain, settings.reference)
     if settings.reference.by_tissue:
@@ -106,6 +107,14 @@ def fit_reference(measurements: Sequence[Path], out: Path, *, stain: Stain, sett
     return fit
 
 
+def _chosen(healthy: Sequence[_Healthy], settings: ReferenceSettings) -> list[str]:
+    """Columns that the settings name; what the first sample does not have stays as it is written."""
+    if not healthy:
+        return list(settings.features)
+    schema = read_schema(healthy[0].path)
+    return list(dict.fromkeys(name for entry in settings.features for name in match_features(entry, schema) or [entry]))
+
+
 def _fit(
     healthy: Sequence[_Healthy],
     features: Sequence[str],
@@ -113,15 +122,40 @@ def _fit(
     stain: Stain,
     settings: ReferenceSettings,
 ) -> ReferenceFit:
-    """The fit on the kept cells of all samples."""
-    return fit_healthy(
-        lambda name: _pool(healthy, name),
-        [name for name in features if name not in missing],
-        stain=stain,
-        n_cells=sum(one.n_kept for one in healthy),
-        left_out=missing,
-        settings=settings,
-    )
+    """The fit on a draw of the kept cells of all samples."""
+    names = [name for name in features if name not in missing]
+    drawn = _draw(healthy, settings.max_fit_cells)
+    parts = [_matrix(one, rows, names) for one, rows in zip(healthy, drawn, strict=True)]
+    groups = np.repeat(np.array([one.sample for one in healthy], np.str_), [rows.size for rows in drawn])
+    matrix = np.concatenate([*parts, np.empty((0, len(names)))])
+    return fit_healthy(matrix, names, groups, stain=stain, left_out=missing, settings=settings)
+
+
+def _draw(healthy: Sequence[_Healthy], n_wanted: int) -> list[NDArray[np.int64]]:
+    """Rows of each sample's kept cells: all, or evenly spaced ones, as many of each sample as the smallest allow."""
+    rows = [np.flatnonzero(one.kept) for one in healthy]
+    left, share = n_wanted, {}
+    for done, at in enumerate(sorted(range(len(rows)), key=lambda at: rows[at].size)):
+        share[at] = min(rows[at].size, left // (len(rows) - done))
+        left -= share[at]
+    return [
+        own[np.linspace(0, own.size - 1, share[at]).astype(np.int64)] if share[at] < own.size else own
+        for at, own in enumerate(rows)
+    ]
+
+
+def _matrix(one: _Healthy, rows: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.float64]:
+    """The features (n, p) of these rows of a sample, a row group in memory at a time."""
+    out, before, filled = np.empty((rows.size, len(names))), 0, 0
+    if not rows.size or not names:
+        return out
+    for batch in read_batches(one.path, list(names)):
+        own = rows[(rows >= before) & (rows < before + batch.num_rows)] - before
+        part = slice(filled, filled + own.size)
+        for at, name in enumerate(names):
+            out[part, at] = float_column(batch, name)[own]
+        before, filled = before + batch.num_rows, filled + own.size
+    return out
 
 
 def _read_healthy(path: Path, stain: Stain, settings: ExcludeSettings, *, by_tissue: bool) -> _Healthy:
@@ -163,17 +197,6 @@ def read_median_area(path: Path, settings: ExcludeSettings, stain: Stain) -> flo
         return float("nan")
     parts = [float_column(batch, column) for batch in read_batches(path, [column])]
     return median_area(np.concatenate([*parts, np.empty(0)]), settings)
-
-
-def _pool(healthy: Sequence[_Healthy], name: str) -> NDArray[np.float64]:
-    """The feature's values over the kept cells of all samples."""
-    parts = [
-        np.concatenate([*(float_column(batch, name) for batch in read_batches(one.path, [name])), np.empty(0)])[
-            one.kept
-        ]
-        for one in healthy
-    ]
-    return np.concatenate([*parts, np.empty(0)])
 
 
 def _missing_features(healthy: Sequence[_Healthy], features: Sequence[str]) -> dict[str, str]:

@@ -79,6 +79,14 @@ def read_if_there(cells: Path, name: str, n_cells: int) -> NDArray[np.float64]:
     return read_floats(cells, name) if name in read_schema(cells).names else np.full(n_cells, NAN)
 
 
+def judges_of(cells: Path, kept: NDArray[np.bool_]) -> set[str]:
+    """What scored the kept cells: model, reference; empty where the table does not say."""
+    if "scored_by" not in read_schema(cells).names:
+        return set()
+    column = pa.concat_tables(read_batches(cells, ["scored_by"]))["scored_by"]
+    return set(pc.unique(column.filter(pa.array(kept))).to_pylist()) - {"", None}
+
+
 def count_statuses(part: SampleVerdicts) -> dict[str, int]:
     """`n_cells` and `n_STATUS`."""
     counts = np.bincount(part.status, minlength=len(STATUSES)).tolist()

@@ -33,6 +33,7 @@ from cellseg.stages.sample_verdicts import (
     count_flags,
     exclusion_columns,
     field_share,
+    judges_of,
     mean_probability,
     ratio,
     read_floats,
@@ -178,11 +179,9 @@ def _judged_by(cells: Path, verdicts: SampleVerdicts, counts: Mapping[str, int])
     kept = verdicts.kept
     if not kept.any():
         return ""
-    p_value, score = (read_if_there(cells, name, kept.size)[kept] for name in ("healthy_p_value", "abnormal_score"))
-    by_model = np.isfinite(verdicts.probability[kept]).any()
-    # tables without p-values know scores of the reference alone
-    by_reference = np.isfinite(p_value).any() or (np.isfinite(score).any() and not by_model)
-    judges = [name for name, judged in (("model", by_model), ("reference", by_reference)) if judged]
+    scored = judges_of(cells, kept)
+    by_reference = "reference" in scored or np.isfinite(read_if_there(cells, "healthy_p_value", kept.size)[kept]).any()
+    judges = [name for name, judged in (("model", "model" in scored), ("reference", by_reference)) if judged]
     if judges:
         return " and ".join(judges)
     return "rules" if counts["n_healthy"] + counts["n_abnormal"] else "nothing"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +22,13 @@ from cellseg.classify.exclude import (
 )
 from cellseg.classify.finding import float_column
 from cellseg.classify_config import ExcludeSettings, TrainClassifierSettings
-from cellseg.columns import find_column, full_name
-from cellseg.columns.families import ABOUT
 from cellseg.errors import ConfigError, TableError
 from cellseg.io.table import read_batches, read_schema, read_table
+from cellseg.stages.feature_choice import choose_features
 from cellseg.stages.outcome import read_failure
 from cellseg.train.margins import TrainingCells
 from cellseg.types import Stain
 
-_DIRECTIONS = ("orientation_rad",)
-"""Measured, but of how the cell lies on the glass."""
 _LABELS = ("sample", "cell_id", "class", "abnormal", "group")
 
 
@@ -103,48 +99,6 @@ def find_measurements(sources: Sequence[Path]) -> list[Path]:
             )
         found += [path for path in inside if read_failure(path) is None]
     return list(dict.fromkeys(found))
-
-
-def choose_features(schema: pa.Schema, settings: TrainClassifierSettings, where: str) -> tuple[str, ...]:
-    """The numeric columns of a table that `settings.features` and `without` choose, in the table's order.
-
-    Without a choice: every feature that `cellseg.columns` knows; neither identity, position, flags, nor what the
-    segmenter and the map of tissue say, nor orientations.
-
-    Raises
-    ------
-    ConfigError
-        If an entry fits no numeric column.
-    """
-    numeric = [field.name for field in schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)]
-    families = {name: _family(name) for name in numeric}
-    measured = [name for name in numeric if families[name] in ABOUT and not name.endswith(_DIRECTIONS)]
-    chosen = _matching(settings.features, numeric, families, "features", where) if settings.features else set(measured)
-    dropped = _matching(settings.without, numeric, families, "without", where)
-    return tuple(name for name in numeric if name in chosen - dropped)
-
-
-def _family(name: str) -> str:
-    try:
-        return find_column(name).family
-    except TableError:
-        return ""
-
-
-def _matching(
-    wanted: Sequence[str], names: Sequence[str], families: dict[str, str], setting: str, where: str
-) -> set[str]:
-    out: set[str] = set()
-    for entry in wanted:
-        full = full_name(entry, names)
-        hits = {name for name in names if name == full or fnmatchcase(name, entry) or families[name] == entry}
-        if not hits:
-            raise ConfigError(
-                f"{where}: {setting} names {entry!r}, which no numeric column, pattern or family here is; "
-                "`cellseg columns` lists them"
-            )
-        out |= hits
-    return out
 
 
 def read_training_cells(

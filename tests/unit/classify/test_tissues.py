@@ -10,6 +10,8 @@ import pytest
 from asserts import nan_as_none
 from cell_tables import mapped, measured
 
+from cellseg.classify.discovery import HeldOut
+from cellseg.classify.novelty import Plain
 from cellseg.classify.reference import FeatureFit, ReferenceFit
 from cellseg.classify.tissues import unknown_tissues
 from cellseg.classify.verdict import check_verdict_inputs, judge_cells, verdict_inputs
@@ -26,11 +28,14 @@ def cells(areas, tissues=FOUR, **columns):
 def fit_of(median, *, n_cells=500, fault="", abnormal_over=2.5, **more):
     """A reference on area alone, MAD 10, healthy within 20 of the median."""
     features = {"nucleus_area_um2": FeatureFit(median, 10.0, median - 20, median + 20)}
-    return ReferenceFit("he", n_cells, features, {}, "rms", 10.0, 1.6, abnormal_over, fault, **more)
+    held_out = HeldOut(np.array([1.6, abnormal_over]), np.array([0.05, 0.01]))
+    return ReferenceFit("he", n_cells, features, {}, Plain("rms"), 10.0, held_out, fault, **more)
 
 
 def judge(table, fit=None, *, rules=(), tissues=(), check=True):
-    settings = ClassifySettings(rules=rules, exclude=ExcludeSettings(tissues=tissues))
+    settings = ClassifySettings(
+        rules=rules, exclude=ExcludeSettings(tissues=tissues), reference=ReferenceSettings(decide="p_value")
+    )
     if check:
         check_verdict_inputs(table.schema, fit, "he", settings, "slide A")
     table = table.select(verdict_inputs(table.column_names, fit, "he", settings))
@@ -92,8 +97,8 @@ class TestReference:
         # stroma's own fit cannot judge: the fit of all does
         assert verdict["abnormal_score"] == [6.0, 0.0, 6.0, 6.0]
         assert verdict["status"] == ["abnormal", "healthy", "abnormal", "abnormal"]
-        assert verdict["reasons"][0] == "nucleus_area_um2 160 (healthy 80-120)"
-        assert verdict["reasons"][3] == "nucleus_area_um2 100 (healthy gland 140-180)"
+        assert verdict["reasons"][0] == "nucleus_area_um2 160 um2 (healthy 80-120, high)"
+        assert verdict["reasons"][3] == "nucleus_area_um2 100 um2 (healthy gland 140-180, low)"
 
     def test_order_and_company_change_nothing(self):
         rng = np.random.default_rng(0)
@@ -102,7 +107,10 @@ class TestReference:
         whole = judge(table, self.BY_TISSUE)
         order = rng.permutation(300)[:90]
         part = judge(table.take(order), self.BY_TISSUE)
-        assert part == {name: [column[i] for i in order] for name, column in whole.items()}
+        # probabilities are of a cell among those of its slide
+        assert part | {"abnormal_probability": 0} == {
+            name: [column[i] for i in order] for name, column in whole.items()
+        } | {"abnormal_probability": 0}
         assert {"healthy", "abnormal", "uncertain", "excluded"} == set(whole["status"])
 
     def test_a_table_of_one_tissue_agrees_with_that_tissues_fit(self):
@@ -115,22 +123,20 @@ class TestReference:
 
     def test_a_score_without_a_wild_feature_names_the_tissue(self):
         features = {name: FeatureFit(0.5, 0.1, 0.3, 0.7) for name in ("nucleus_solidity", "nucleus_circularity")}
-        gland = ReferenceFit("he", 500, features, {}, "rms", 10.0, 0.5, 1.0)
-        fit = ReferenceFit("he", 500, features, {}, "rms", 10.0, 9.0, 9.5, tissues={"gland": gland})
+        strict, loose = (HeldOut(np.array(scores), np.array([0.05, 0.01])) for scores in ([0.5, 1.0], [9.0, 9.5]))
+        gland = ReferenceFit("he", 500, features, {}, Plain("rms"), 10.0, strict)
+        fit = ReferenceFit("he", 500, features, {}, Plain("rms"), 10.0, loose, tissues={"gland": gland})
         both = np.full(4, 0.65)
         verdict = judge(cells([60] * 4, solidity=both, circularity=both), fit)
         assert verdict["reasons"][1] == "abnormal_score 1.5 over 1 of healthy gland (no single feature stands out)"
         assert verdict["status"][0] == "healthy"
 
-    def test_survives_json_and_is_marked_as_another_version(self):
+    def test_survives_json(self):
         text = json.dumps(self.BY_TISSUE.to_dict())
-        assert json.loads(text)["format_version"] == 2 and json.loads(text)["tissues"]["stroma"]["usable"] is False
+        assert json.loads(text)["tissues"]["stroma"]["usable"] is False
         back = ReferenceFit.from_dict(json.loads(text), "r.json")
-        assert back.to_dict() == self.BY_TISSUE.to_dict() and back.tissues["gland"] == self.BY_TISSUE.tissues["gland"]
-
-    def test_without_tissues_it_is_written_as_ever(self):
-        plain = fit_of(100).to_dict()
-        assert plain["format_version"] == 1 and "tissues" not in plain
+        assert back.to_dict() == self.BY_TISSUE.to_dict()
+        assert "tissues" not in fit_of(100).to_dict()
 
     def test_a_fault_of_a_tissues_fit_is_told_with_its_name(self):
         values = self.BY_TISSUE.to_dict()
@@ -139,9 +145,8 @@ class TestReference:
             ReferenceFit.from_dict(values, "r.json")
 
     def test_features_of_every_fit_must_be_there(self):
-        other = {
-            "gland": ReferenceFit("he", 500, {"nucleus_od_dab_mean": FeatureFit(1, 1, 0, 2)}, {}, "rms", 10.0, 1.6, 2.5)
-        }
+        features = {"nucleus_od_dab_mean": FeatureFit(1, 1, 0, 2)}
+        other = {"gland": ReferenceFit("he", 500, features, {}, Plain("rms"), 10.0)}
         with pytest.raises(ModelError, match="nucleus_od_dab_mean"):
             judge(cells([60] * 4), fit_of(100, tissues=other))
 

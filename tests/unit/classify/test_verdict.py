@@ -11,9 +11,11 @@ from asserts import nan_as_none
 
 from cellseg.classify.exclude import find_excluded, median_sharpness
 from cellseg.classify.finding import Finding, combine_findings
-from cellseg.classify.reference import FeatureFit, ReferenceFit, fit_feature, fit_healthy, score_cells
+from cellseg.classify.discovery import HeldOut, call_slide
+from cellseg.classify.novelty import Plain
+from cellseg.classify.reference import FeatureFit, ReferenceFit
 from cellseg.classify.rules import check_rules, rules_for
-from cellseg.classify.verdict import check_verdict_inputs, judge_cells, verdict_inputs
+from cellseg.classify.verdict import check_verdict_inputs, healthy_p_values, judge_cells, verdict_inputs
 from cellseg.classify_config import ClassifySettings, ExcludeSettings, ReferenceSettings, Rule
 from cellseg.errors import ConfigError, ModelError
 
@@ -34,12 +36,14 @@ def cells(area, *, solidity=None, border=None, sharpness=None, ids=None):
     )
 
 
-def reference(features=None, *, uncertain_over=1.6, abnormal_over=2.5, score="rms", fault="", stain="he"):
-    return ReferenceFit(stain, 500, features or TWO, {}, score, 10.0, uncertain_over, abnormal_over, fault)
+def reference(features=None, *, score="rms", fault="", stain="he"):
+    """Scores over 1.6 have a p-value of 0.05, over 2.5 of 0.01."""
+    held_out = HeldOut(np.array([1.6, 2.5]), np.array([0.05, 0.01]))
+    return ReferenceFit(stain, 500, features or TWO, {}, Plain(score), 10.0, held_out, fault)
 
 
 def judge(table, fit=None, *, stain="he", rules=(), **reference_settings):
-    settings = ClassifySettings(rules=rules, reference=ReferenceSettings(**reference_settings))
+    settings = ClassifySettings(rules=rules, reference=ReferenceSettings(**{"decide": "p_value"} | reference_settings))
     check_verdict_inputs(table.schema, fit, stain, settings, "slide A")
     sharpness = median_sharpness(table["edge_sharpness_per_um"].to_numpy())
     return judge_cells(table, fit, stain=stain, sharpness=sharpness, settings=settings).to_pydict()
@@ -117,48 +121,7 @@ class TestRules:
         assert verdict["reasons"] == ["no healthy reference and no rule for stain he: nothing to judge by"]
 
 
-class TestReferenceFit:
-    def test_closed_form_of_the_median_mad_and_interval(self):
-        fit = fit_feature(np.arange(101.0), interval=0.9)
-        assert (fit.median, fit.low, fit.high) == pytest.approx((50.0, 5.0, 95.0))
-        assert fit.mad == pytest.approx(1.4826 * 25)
-
-    def test_normal_values_give_their_standard_deviation(self):
-        values = np.random.default_rng(0).normal(10, 2, 200_001)
-        # the MAD of n normal values has a standard error of about 1.17 sd / sqrt(n): 0.005 here, times 4
-        assert fit_feature(values, interval=0.95).mad == pytest.approx(2.0, abs=0.02)
-
-    def test_wild_cells_do_not_move_the_fit(self):
-        values = np.concatenate([np.arange(101.0), np.full(30, 1e9)])
-        assert fit_feature(values, interval=0.5).median == 65.0
-
-    def test_constant_and_unmeasured_features_are_dropped_and_named(self):
-        data = {"area_um2": np.arange(100.0), "extent": np.ones(100), "solidity": np.full(100, NAN)}
-        fit = fit_healthy(
-            data.__getitem__, list(data), stain="he", n_cells=100, left_out={"od_dab_mean": "not measured"},
-            settings=ReferenceSettings(),
-        )  # fmt: skip
-        assert list(fit.features) == ["area_um2"]
-        assert set(fit.left_out) == {"extent", "solidity", "od_dab_mean"}
-        assert fit.usable
-
-    def test_cutoffs_leave_the_stated_share_of_healthy_cells_over_them(self):
-        rng = np.random.default_rng(1)
-        data = {"a": rng.normal(size=10_000), "b": rng.gamma(2.0, size=10_000)}
-        settings = ReferenceSettings(uncertain_quantile=0.9, abnormal_quantile=0.98)
-        fit = fit_healthy(data.__getitem__, ["a", "b"], stain="he", n_cells=10_000, left_out={}, settings=settings)
-        z = [(data[k] - f.median) / f.mad for k, f in fit.features.items()]
-        scores = score_cells(z, 10_000, score="rms", z_clip=10.0)
-        assert (scores > fit.uncertain_over).mean() == pytest.approx(0.1, abs=2e-4)
-        assert (scores > fit.abnormal_over).mean() == pytest.approx(0.02, abs=2e-4)
-
-    @pytest.mark.parametrize("n_cells", [0, 12, 49])
-    def test_too_few_cells_are_unusable_and_say_so(self, n_cells):
-        data = np.arange(float(n_cells))
-        fit = fit_healthy(lambda _: data, ["a"], stain="he", n_cells=n_cells, left_out={}, settings=ReferenceSettings())
-        assert fit.fault == f"{n_cells} cells, 50 needed"
-        assert fit.to_dict()["cutoffs"] is None
-
+class TestReferenceFile:
     def test_json_round_trip_is_strict_json(self):
         for fit in (reference(), reference(fault="12 cells, 50 needed")):
             text = json.dumps(fit.to_dict(), allow_nan=False)
@@ -171,17 +134,6 @@ class TestReferenceFit:
             ReferenceFit.from_dict(values, "reference.json")
 
 
-class TestScore:
-    def test_root_mean_square_and_largest(self):
-        z = [np.array([3.0, -1.0, 30.0]), np.array([4.0, NAN, 0.0])]
-        assert score_cells(z, 3, score="rms", z_clip=10.0).tolist() == [3.535534, 1.0, 7.071068]
-        assert score_cells(z, 3, score="max", z_clip=10.0).tolist() == [4.0, 1.0, 10.0]
-
-    @pytest.mark.parametrize("score", ["rms", "max"])
-    def test_nothing_measured_scores_nan(self, score):
-        assert np.isnan(score_cells([np.array([NAN])] * 2, 1, score=score, z_clip=10.0)).all()
-
-
 class TestJudgeByReference:
     def test_statuses_scores_and_words(self):
         table = cells([60, 142, 85, 60], solidity=[0.95, 0.95, 0.95, 0.84])
@@ -190,14 +142,14 @@ class TestJudgeByReference:
         assert verdict["abnormal_score"] == pytest.approx([0, 8.2 / 2**0.5, 2.5 / 2**0.5, 10 / 2**0.5], abs=1e-6)
         assert verdict["reasons"] == [
             "",
-            "area_um2 142 (healthy 38-91)",
-            "area_um2 85 (high in healthy 38-91)",
-            "solidity 0.84 (healthy 0.9-0.98)",
+            "area_um2 142 um2 (healthy 38-91, high)",
+            "area_um2 85 um2 (healthy 38-91, upper part)",
+            "solidity 0.84 (healthy 0.9-0.98, low)",
         ]
 
     def test_the_wildest_feature_comes_first(self):
         verdict = judge(cells([142.0], solidity=[0.5]), reference())
-        assert verdict["reasons"] == ["solidity 0.5 (healthy 0.9-0.98); area_um2 142 (healthy 38-91)"]
+        assert verdict["reasons"] == ["solidity 0.5 (healthy 0.9-0.98, low); area_um2 142 um2 (healthy 38-91, high)"]
         assert verdict["n_reasons"] == [2]
 
     def test_a_high_score_without_a_wild_feature_says_so(self):
@@ -215,7 +167,7 @@ class TestJudgeByReference:
         rule = Rule(column="area_um2", above=80, status="uncertain")
         verdict = judge(cells([142.0, 82.0]), reference(), rules=[rule])
         assert verdict["status"] == ["abnormal", "uncertain"]
-        assert verdict["reasons"][0] == "area_um2 142 um2 above 80 (rule); area_um2 142 (healthy 38-91)"
+        assert verdict["reasons"][0] == "area_um2 142 um2 above 80 (rule); area_um2 142 um2 (healthy 38-91, high)"
 
     def test_an_unusable_reference_leaves_every_cell_uncertain(self):
         verdict = judge(cells([60.0, 5.0]), reference(fault="12 cells, 50 needed"))
@@ -245,13 +197,8 @@ class TestTables:
         table = judge_cells(cells([]), reference(), stain="he", sharpness=NAN, settings=ClassifySettings())
         assert table.num_rows == 0
         assert [str(t) for t in table.schema.types] == [
-            "uint32",
-            "string",
-            "double",
-            "double",
-            "int32",
-            "string",
-        ] + 5 * ["bool"]
+            "uint32", "string", "double", "double", "string", "double", "int32", *4 * ["string"], *5 * ["bool"],
+        ]  # fmt: skip
 
     def test_huge_ids_come_through(self):
         verdict = judge(cells([60.0, 200.0], ids=[65_536, 4_294_967_295]), reference())
@@ -263,8 +210,12 @@ class TestTables:
         table = cells(area, solidity=rng.uniform(0.85, 1, 500))
         settings = ClassifySettings(rules=[AREA_RULE])
         whole = judge_cells(table, reference(), stain="he", sharpness=0.1, settings=settings)
+        p_values = [
+            healthy_p_values(table.slice(i, 37), reference(), settings, sharpness=0.1) for i in range(0, 500, 37)
+        ]
+        calls = call_slide(np.concatenate(p_values), settings.reference)
         parts = [
-            judge_cells(table.slice(i, 37), reference(), stain="he", sharpness=0.1, settings=settings)
+            judge_cells(table.slice(i, 37), reference(), stain="he", sharpness=0.1, settings=settings, calls=calls)
             for i in range(0, 500, 37)
         ]
         assert nan_as_none(pa.concat_tables(parts).to_pydict()) == nan_as_none(whole.to_pydict())
@@ -279,19 +230,14 @@ class TestTables:
 
 def test_the_gravest_finding_wins_in_any_order():
     a, b = Finding(np.array([0, 1]), "uncertain", "u"), Finding(np.array([1, 2]), "abnormal", ["x", "y"])
-    status, n_reasons, reasons = combine_findings(4, [a, b])
-    assert status == ["uncertain", "abnormal", "abnormal", "healthy"]
-    assert reasons == ["u", "u; x", "y", ""]
-    assert n_reasons.tolist() == [1, 2, 1, 0]
-    assert combine_findings(4, [b, a])[0] == status
+    said = combine_findings(4, [a, b])
+    assert said.status == ["uncertain", "abnormal", "abnormal", "healthy"]
+    assert said.reasons == ["u", "u; x", "y", ""]
+    assert said.n_reasons.tolist() == [1, 2, 1, 0]
+    assert said.first == (["u", "u", "y", ""], ["", "x", "", ""], ["", "", "", ""])
+    assert combine_findings(4, [b, a]).status == said.status
 
 
-def test_a_reference_whose_cut_off_reaches_the_clip_judges_nothing():
-    rng = np.random.default_rng(0)
-    wild = np.concatenate([rng.normal(50, 1, 180), np.full(20, 5000.0)])
-    fit = fit_healthy(
-        lambda name: wild, ["area_um2"], stain="he", n_cells=len(wild), left_out={},
-        settings=ReferenceSettings(score="max"),
-    )  # fmt: skip
-    assert not fit.usable
-    assert "z_clip" in fit.fault
+def test_reasons_behind_the_third_are_in_the_joined_ones_alone():
+    said = combine_findings(1, [Finding(np.array([0]), "excluded", text) for text in "abcd"])
+    assert said.reasons == ["a; b; c; d"] and said.first == (["a"], ["b"], ["c"])

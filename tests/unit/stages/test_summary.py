@@ -273,13 +273,12 @@ NAN = float("nan")
     ("columns", "judge"),
     [
         ({}, "rules"),
-        ({"abnormal_score": [1.0] * 3}, "reference"),  # a table without p-values
-        ({"abnormal_score": [1.0] * 3, "healthy_p_value": [0.5] * 3}, "reference"),
-        ({"abnormal_probability": [0.1] * 3, "healthy_p_value": [NAN] * 3, "abnormal_score": [1.0] * 3}, "model"),
-        ({"abnormal_probability": [0.1] * 3, "healthy_p_value": [0.5, NAN, NAN]}, "model and reference"),
+        ({"scored_by": ["reference"] * 3, "healthy_p_value": [0.5] * 3}, "reference"),
+        ({"scored_by": ["model", "", ""], "healthy_p_value": [NAN] * 3}, "model"),
+        ({"scored_by": ["model"] * 3, "healthy_p_value": [0.5, NAN, NAN]}, "model and reference"),
         ({"status": ["uncertain"] * 3}, "nothing"),
-        ({"status": ["excluded", "healthy", "healthy"], "abnormal_probability": [0.1, NAN, NAN]}, "rules"),
-        ({"status": ["excluded"] * 3, "abnormal_probability": [0.1] * 3}, ""),
+        ({"status": ["excluded", "healthy", "healthy"], "scored_by": ["model", "", ""]}, "rules"),
+        ({"status": ["excluded"] * 3, "scored_by": ["model"] * 3}, ""),
     ],
 )
 def test_what_verdicts_rest_on(tmp_path, results, columns, judge):
