@@ -27,6 +27,7 @@ check: .venv/installed-dev ## what the tests cannot see: style, types, workflow 
 	mypy --strict cellseg
 	snakefmt --check Snakefile workflows
 	snakemake --lint --config samples=tests/workflow/samples.tsv
+	snakemake --lint -s workflows/red_cells/Snakefile
 
 format: .venv/installed-dev ## put code in the house style
 	ruff check --fix .
