@@ -90,6 +90,8 @@ class ReferenceFit:
             "n_cells": self.n_cells,
             "usable": self.usable,
             "reason": self.fault,
+            # files have their keys sorted, and the scorer knows features by their order
+            "feature_order": list(self.features),
             "features": {name: asdict(feature) for name, feature in self.features.items()},
             "features_left_out": dict(self.left_out),
             "z_clip": self.z_clip,
@@ -109,7 +111,7 @@ class ReferenceFit:
         try:
             if values["format_version"] != FORMAT_VERSION:
                 raise ValueError(f"format_version {values['format_version']}, not {FORMAT_VERSION}")
-            features = {name: FeatureFit(**feature) for name, feature in values["features"].items()}
+            features = {name: FeatureFit(**values["features"][name]) for name in values["feature_order"]}
             if not all(0 < one.mad < float("inf") for one in features.values()):
                 raise ValueError("a feature whose MAD is no number over 0")
             return cls(
