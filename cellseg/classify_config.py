@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -136,6 +136,8 @@ class ModelSettings(Settings):
     """empty: none; redcell: the one in the package, for red cells in smears; or a .safetensors file of your own."""
     coverage: float = Field(default=0.9, gt=0.5, lt=1)
     """fraction; a cell is uncertain where both answers are needed to be right this often."""
+    share: Literal["model", "slide"] | Annotated[float, Field(gt=0, lt=1)] = "model"
+    """share of abnormal cells that abnormal_probability assumes: model: as in its training; slide: estimated from the slide's own cells; or a figure. It moves probabilities, no verdict."""
 
 
 class ExcludeSettings(Settings):
@@ -235,10 +237,10 @@ class TrainClassifierSettings(Settings):
     """parts of a random split: of cells_are_independent, and of the test for leaks."""
     calibration: Literal["platt", "isotonic"] = "platt"
     """how log-odds become probabilities, fitted on groups that were left out: a sigmoid, or a rising staircase."""
-    prior: float = Field(default=0.5, gt=0, lt=1)
-    """share of abnormal cells that probabilities assume; 0.5: no opinion."""
-    threshold: float = Field(default=0.5, gt=0, lt=1)
-    """probability over which a cell is called abnormal."""
+    prior: Literal["groups"] | Annotated[float, Field(gt=0, lt=1)] = "groups"
+    """share of abnormal cells that probabilities assume; groups: the mean of the shares of the groups trained on; 0.5: no opinion."""
+    threshold: Literal["even"] | Annotated[float, Field(gt=0, lt=1)] = "even"
+    """probability over which a cell is called abnormal; even: that of a cell that speaks for neither class, the share assumed."""
     penalty: float = Field(default=0.01, gt=0)
     """logistic: weight of half the squared coefficients against the mean loss of a cell; larger is smoother."""
     clip: float = Field(default=5.0, gt=0)

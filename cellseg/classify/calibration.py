@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 Floats = NDArray[np.float64]
@@ -53,3 +54,30 @@ def shift_prior(probability: Floats, old: float, new: float) -> Floats:
     if old == new:
         return probability
     return np.asarray(expit(logit(np.clip(probability, _EDGE, 1 - _EDGE)) + logit(new) - logit(old)), np.float64)
+
+
+def estimate_share(probability: Floats, *, low: float = 0.01, high: float = 0.99) -> float:
+    """The share of abnormal cells that best explains probabilities (n,) at equal odds, within [`low`, `high`].
+
+    It is the share that the EM steps of Saerens, Latinne & Decaestecker 2002, Neural Comput 14:21, run into, found at
+    once: the likelihood of a share s is the product of s p + (1 - s) (1 - p), whose logarithm is concave in s. NaN is
+    not looked at; 0.5 without cells, and where no probability tells the classes apart.
+
+    Examples
+    --------
+    >>> round(estimate_share(np.array([0.99, 0.01, 0.01, 0.01])), 2)
+    0.24
+    """
+    known = np.clip(probability[np.isfinite(probability)], _EDGE, 1 - _EDGE)
+    lean = 2 * known - 1
+    if not lean.any():
+        return 0.5
+
+    def slope(share: float) -> float:
+        return float((lean / (1 - known + share * lean)).sum())
+
+    if slope(low) <= 0:
+        return low
+    if slope(high) >= 0:
+        return high
+    return float(brentq(slope, low, high, xtol=1e-12))

@@ -33,12 +33,14 @@ class Judgement:
     """What one judge says of the cells of a table, in its order.
 
     `score` (n,) float64 is higher for the more abnormal, `probability` (n,) that of being abnormal, `p_value` (n,) that
-    of healthy cells being as strange; NaN where the judge states none.
+    of healthy cells being as strange; NaN where the judge states none. `called` (n,) bool is the answer that it would
+    give if it had to.
     """
 
     score: NDArray[np.float64]
     probability: NDArray[np.float64]
     p_value: NDArray[np.float64]
+    called: NDArray[np.bool_]
     findings: list[Finding]
 
 

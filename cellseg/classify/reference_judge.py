@@ -35,11 +35,13 @@ def judge_by_reference(table: pa.Table, fit: ReferenceFit, calls: SlideCalls, *,
     wildest first, three at most.
     """
     scores, p_values = np.full(table.num_rows, np.nan), np.full(table.num_rows, np.nan)
+    called = np.zeros(table.num_rows, bool)
     findings: list[Finding] = []
     for group in _groups(table, fit):
         p_value = group.fit.held_out.p_values(group.scores)
         scores[group.rows], p_values[group.rows] = group.scores, p_value
         abnormal = p_value <= calls.abnormal_at
+        called[group.rows] = abnormal
         uncertain = (p_value <= calls.uncertain_at) & ~abnormal
         found = [
             *_over(np.flatnonzero(abnormal), "abnormal", calls.abnormal_at, group, reason_z),
@@ -49,7 +51,7 @@ def judge_by_reference(table: pa.Table, fit: ReferenceFit, calls: SlideCalls, *,
             ),
         ]
         findings += [Finding(group.rows[one.rows], one.status, one.texts) for one in found]
-    return Judgement(scores, calls.probabilities(p_values), p_values, findings)
+    return Judgement(scores, calls.probabilities(p_values), p_values, called, findings)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellseg.classify.calibration import Calibration, calibrate
+from cellseg.classify.calibration import Calibration, calibrate, shift_prior
 from cellseg.classify.conformal import conformal_bound, plausible_answers
 from cellseg.classify.finding import N_REASONS, Finding, Judgement
 from cellseg.classify.shapley import shapley_trees
@@ -133,6 +133,12 @@ def predict_probability(model: Classifier, matrix: Floats) -> Floats:
     return calibrate(model.calibration, predict_margin(model, matrix), model.prior)
 
 
+def even_probability(model: Classifier, matrix: Floats) -> Floats:
+    """Calibrated probability (n,) at equal odds of both classes; NaN for cells with fewer than half of the features."""
+    measured = np.isfinite(matrix).mean(axis=1) >= MIN_MEASURED if len(matrix) else np.zeros(0, bool)
+    return calibrate(model.calibration, np.where(measured, predict_margin(model, matrix), np.nan))
+
+
 def prediction_sets(model: Classifier, probability: Floats, coverage: float) -> NDArray[np.bool_]:
     """Which of healthy, abnormal (n, 2) are plausible: sets that hold the truth of `coverage` of each class' cells.
 
@@ -202,14 +208,17 @@ class Quoted:
     high: Floats
 
 
-def judge_by_model(matrix: Floats, model: Classifier, *, coverage: float, quoted: Quoted | None = None) -> Judgement:
+def judge_by_model(
+    matrix: Floats, model: Classifier, *, coverage: float, share: float | None = None, quoted: Quoted | None = None
+) -> Judgement:
     """What a model says of cells with features `matrix` (n, p) in the order of `model.names`; NaN is not measured.
 
     A cell is abnormal where its probability is over the model's threshold and the conformal set at `coverage` holds
     this answer alone; uncertain where the set holds both answers, neither, or the one that the threshold speaks
     against. A cell with fewer than half of the features is not judged: uncertain, without probability. The score is the
-    calibrated log-odds at equal odds of both classes. Reasons tell the values in `matrix` against the healthy cells of
-    the training, or what is `quoted`.
+    calibrated log-odds at equal odds of both classes. With `share`, the share of abnormal cells that is assumed in
+    place of the model's, probabilities and the threshold that reasons quote move alike, and no verdict does. Reasons
+    tell the values in `matrix` against the healthy cells of the training, or what is `quoted`.
     """
     n_cells = len(matrix)
     measured = np.isfinite(matrix).mean(axis=1) >= MIN_MEASURED if n_cells else np.zeros(0, bool)
@@ -218,19 +227,23 @@ def judge_by_model(matrix: Floats, model: Classifier, *, coverage: float, quoted
     probability = calibrate(model.calibration, margin, model.prior)
     sets = prediction_sets(model, probability, coverage)
     over = probability > model.threshold
+    threshold = model.threshold
+    if share is not None:
+        probability = shift_prior(probability, model.prior, share)
+        threshold = float(shift_prior(np.array([threshold]), model.prior, share)[0])
     alone = sets.sum(axis=1) == 1
     abnormal = np.flatnonzero(measured & alone & sets[:, 1] & over)
     unsure = np.flatnonzero(measured & ~(alone & (sets[:, 1] == over)))
     findings = [
         Finding(np.flatnonzero(~measured), "uncertain", "fewer than half of the model's features could be measured"),
-        Finding(unsure, "uncertain", _doubts(probability[unsure], sets[unsure], coverage, model.threshold)),
+        Finding(unsure, "uncertain", _doubts(probability[unsure], sets[unsure], coverage, threshold)),
     ]
     told = quoted or _as_seen(matrix, model)
     because = _reasons(matrix, model, told, abnormal, "abnormal", N_REASONS)
-    findings += [*because, _over_threshold(probability, abnormal, because, model.threshold)]
+    findings += [*because, _over_threshold(probability, abnormal, because, threshold)]
     findings += _reasons(matrix, model, told, unsure, "uncertain", N_REASONS - 1)
     score = np.round(np.log(even) - np.log1p(-even), 6)
-    return Judgement(score, np.round(probability, 6), np.full(n_cells, np.nan), findings)
+    return Judgement(score, np.round(probability, 6), np.full(n_cells, np.nan), measured & over, findings)
 
 
 def _doubts(probability: Floats, sets: NDArray[np.bool_], coverage: float, threshold: float) -> list[str]:

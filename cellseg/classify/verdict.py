@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from cellseg.classify.calibration import estimate_share
 from cellseg.classify.discovery import SlideCalls, call_slide
 from cellseg.classify.exclude import assess_cells, check_exclusion, exclusion_columns, find_excluded
 from cellseg.classify.finding import Finding, combine_findings, float_column
 from cellseg.classify.reference import ReferenceFit, check_reference
 from cellseg.classify.reference_judge import judge_by_reference, score_by_reference
 from cellseg.classify.rules import apply_rules, check_rules, rule_columns, rules_for, without_rule
-from cellseg.classify.supervised import Classifier, check_classifier, judge_by_model
+from cellseg.classify.supervised import Classifier, check_classifier, even_probability, judge_by_model
 from cellseg.classify.tissues import TISSUE
 from cellseg.classify_config import ClassifySettings
 from cellseg.columns import Column, find_column
@@ -23,9 +26,9 @@ from cellseg.types import Stain
 VERDICT_COLUMNS: tuple[Column, ...] = tuple(
     find_column(name)
     for name in (
-        "cell_id", "status", "abnormal_probability", "abnormal_score", "scored_by", "healthy_p_value",
-        "n_reasons", "reason_1", "reason_2", "reason_3", "reasons", "assessable", "out_of_focus", "overlapping",
-        "saturated", "too_small",
+        "cell_id", "status", "abnormal_probability", "abnormal_score", "called_abnormal", "scored_by",
+        "healthy_p_value", "n_reasons", "reason_1", "reason_2", "reason_3", "reasons",
+        "assessable", "out_of_focus", "overlapping", "saturated", "too_small",
     )
 )  # fmt: skip
 """Columns of the verdicts table."""
@@ -80,6 +83,60 @@ def check_verdict_inputs(
         check_classifier(model, schema.names, stain, where)
 
 
+@dataclass(frozen=True)
+class SlideFacts:
+    """What judges need to know of a whole slide.
+
+    `calls` is how its p-values are read, None where no reference judges; `share` of abnormal cells that probabilities
+    of the model assume, None where that is the model's own.
+    """
+
+    calls: SlideCalls | None = None
+    share: float | None = None
+
+
+class Evidence(NamedTuple):
+    """Of the cells of a table that can be judged: p-values, and the model's probability at equal odds; (k,) each."""
+
+    p_values: NDArray[np.float64]
+    even: NDArray[np.float64]
+
+
+def judge_evidence(
+    table: pa.Table,
+    fit: ReferenceFit | None,
+    settings: ClassifySettings,
+    model: Classifier | None = None,
+    *,
+    excluded: Sequence[Finding],
+) -> Evidence:
+    """What a part of a slide's table adds to its `SlideFacts`; `excluded` is of `find_excluded`."""
+    kept = np.ones(table.num_rows, bool)
+    for finding in excluded:
+        kept[finding.rows] = False
+    none = np.empty(0)
+    judge = reference_in_force(fit, settings)
+    even = none
+    if model and settings.model.share == "slide":
+        even = even_probability(model, _matrix(table, model)[kept])
+    return Evidence(score_by_reference(table, judge)[1][kept] if judge else none, even)
+
+
+def needs_evidence(fit: ReferenceFit | None, settings: ClassifySettings, model: Classifier | None) -> bool:
+    """Whether a slide's cells must be looked at before the first is judged."""
+    return reference_in_force(fit, settings) is not None or (model is not None and settings.model.share == "slide")
+
+
+def gather_facts(parts: Sequence[Evidence], settings: ClassifySettings) -> SlideFacts:
+    """The facts of a slide from the evidence of all its parts."""
+    p_values = np.concatenate([np.empty(0), *(part.p_values for part in parts)])
+    even = np.concatenate([np.empty(0), *(part.even for part in parts)])
+    share = settings.model.share
+    if share == "slide":
+        return SlideFacts(call_slide(p_values, settings.reference), estimate_share(even))
+    return SlideFacts(call_slide(p_values, settings.reference), None if share == "model" else share)
+
+
 def judge_cells(
     table: pa.Table,
     fit: ReferenceFit | None,
@@ -89,7 +146,7 @@ def judge_cells(
     settings: ClassifySettings,
     area_um2: float = float("nan"),
     model: Classifier | None = None,
-    calls: SlideCalls | None = None,
+    slide: SlideFacts | None = None,
 ) -> pa.Table:
     """The verdicts (VERDICT_COLUMNS) on the cells of a table, row by row.
 
@@ -109,8 +166,8 @@ def judge_cells(
         `median_area` of the whole slide where clumps are looked for.
     model : Classifier or None
         A supervised model; its score and probability stand where there is one, else the reference's.
-    calls : SlideCalls, optional
-        `call_slide` of the whole slide's `healthy_p_values`; without it the table is taken for the whole slide.
+    slide : SlideFacts, optional
+        What judges need to know of the whole slide; without it the table is taken for that.
 
     Returns
     -------
@@ -123,16 +180,16 @@ def judge_cells(
     judge = reference_in_force(fit, settings)
     findings = [*excluded, *apply_rules(table, rules)]
     scores, probability, p_values = (np.full(table.num_rows, np.nan) for _ in range(3))
-    if judge:
-        if calls is None:
-            calls = call_slide(_kept_p_values(table, judge, excluded), settings.reference)
-        said = judge_by_reference(table, judge, calls, reason_z=settings.reference.reason_z)
-        scores, probability, p_values = said.score, said.probability, said.p_value
+    called = np.zeros(table.num_rows, bool)
+    if slide is None:
+        slide = gather_facts([judge_evidence(table, fit, settings, model, excluded=excluded)], settings)
+    if judge and slide.calls:
+        said = judge_by_reference(table, judge, slide.calls, reason_z=settings.reference.reason_z)
+        scores, probability, p_values, called = said.score, said.probability, said.p_value, said.called
         findings += said.findings
     if model:
-        matrix = np.column_stack([float_column(table, name) for name in model.names])
-        said = judge_by_model(matrix, model, coverage=settings.model.coverage)
-        scores, probability = said.score, said.probability
+        said = judge_by_model(_matrix(table, model), model, coverage=settings.model.coverage, share=slide.share)
+        scores, probability, called = said.score, said.probability, said.called
         findings += said.findings
     by = "model" if model else "reference"
     if not judge and not model and (rows := without_rule(table, rules)).size:
@@ -145,6 +202,7 @@ def judge_cells(
             "status": pa.array(verdict.status, pa.string()),
             "abnormal_probability": pa.array(probability, pa.float64()),
             "abnormal_score": pa.array(scores, pa.float64()),
+            "called_abnormal": pa.array(called, pa.bool_()),
             "scored_by": pa.array(np.where(np.isnan(scores), "", by), pa.string()),
             "healthy_p_value": pa.array(p_values, pa.float64()),
             "n_reasons": pa.array(verdict.n_reasons, pa.int32()),
@@ -159,18 +217,8 @@ def judge_cells(
     )
 
 
-def healthy_p_values(
-    table: pa.Table, fit: ReferenceFit, settings: ClassifySettings, *, sharpness: float, area_um2: float = float("nan")
-) -> NDArray[np.float64]:
-    """The p-values of the cells of a table, or a part of it, that can be judged: what `call_slide` looks at."""
-    return _kept_p_values(table, fit, find_excluded(table, settings.exclude, sharpness=sharpness, area_um2=area_um2))
-
-
-def _kept_p_values(table: pa.Table, fit: ReferenceFit, excluded: list[Finding]) -> NDArray[np.float64]:
-    kept = np.ones(table.num_rows, bool)
-    for finding in excluded:
-        kept[finding.rows] = False
-    return score_by_reference(table, fit)[1][kept]
+def _matrix(table: pa.Table, model: Classifier) -> NDArray[np.float64]:
+    return np.column_stack([float_column(table, name) for name in model.names])
 
 
 def _nothing_to_judge_by(

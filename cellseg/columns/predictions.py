@@ -12,6 +12,7 @@ PREDICTION_COLUMNS: tuple[Column, ...] = (
     Column("abnormal", "bool", "", "whether that class counts as abnormal", family="predictions"),
     Column("abnormal_probability", "float64", "1", "how likely the cell is abnormal, by a model that knew nothing of its group", minimum=0, maximum=1, family="predictions"),
     Column("abnormal_score", "float64", "1", "the model's log-odds before calibration, higher is more abnormal", family="predictions"),
+    Column("threshold", "float64", "1", "the probability over which that model calls a cell abnormal", minimum=0, maximum=1, family="predictions"),
     Column("status", "string", "", "healthy or abnormal where the conformal set holds this alone and the probability is on its side of the threshold; else uncertain", family="predictions"),
     Column("healthy_plausible", "bool", "", "the conformal set holds healthy", family="predictions"),
     Column("abnormal_plausible", "bool", "", "the conformal set holds abnormal", family="predictions"),

@@ -229,17 +229,16 @@ def _judged(
     truth: Path | None,
     threshold: float | None,
 ) -> JudgedTable:
-    from cellseg.stages.judged_cells import THRESHOLD, VerdictCase, read_cases, read_judged, read_predictions
+    from cellseg.stages.judged_cells import VerdictCase, read_cases, read_judged, read_predictions
 
     first, labels_of, true_labels, true_table = files
-    either = THRESHOLD if threshold is None else threshold
     if results is not None and truth is not None and first is None:
-        return read_judged(results, truth, threshold=either)
+        return read_judged(results, truth, threshold=threshold)
     if results is None and truth is None and first is not None:
         if labels_of is None:
             return read_predictions(first, threshold=threshold)
         if true_labels is not None and true_table is not None:
-            return read_cases([VerdictCase(first, labels_of, true_labels, true_table)], threshold=either)
+            return read_cases([VerdictCase(first, labels_of, true_labels, true_table)], threshold=threshold)
     raise ConfigError(
         "give PREDICTIONS (a table with truth and verdicts), or --cells (a results folder) with --truth (labelled "
         "cells), or CELLS LABELS TRUTH_LABELS TRUTH of one slide"

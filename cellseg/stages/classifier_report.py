@@ -26,7 +26,7 @@ Figures = dict[str, float]
 def held_out_table(read: ReadCells, out: LeftOut, settings: TrainClassifierSettings) -> pa.Table:
     """`PREDICTION_COLUMNS` of the cells that a fold tested, in the order of `read`."""
     rows = np.flatnonzero(out.fold >= 0)
-    plausible, called = out.plausible[rows], out.probability[rows] > settings.threshold
+    plausible, called = out.plausible[rows], out.called[rows]
     alone = plausible.sum(axis=1) == 1
     status = np.full(rows.size, "uncertain", dtype="<U9")
     status[alone & plausible[:, 0] & ~called] = "healthy"
@@ -39,6 +39,7 @@ def held_out_table(read: ReadCells, out: LeftOut, settings: TrainClassifierSetti
         "abnormal": read.cells.abnormal[rows],
         "abnormal_probability": out.probability[rows],
         "abnormal_score": out.margin[rows],
+        "threshold": out.threshold[rows],
         "status": status.tolist(),
         "healthy_plausible": plausible[:, 0],
         "abnormal_plausible": plausible[:, 1],
@@ -78,7 +79,7 @@ def _names(values: NDArray[np.str_]) -> list[str]:
 
 def _figures(read: ReadCells, out: LeftOut, rows: NDArray[np.bool_], settings: TrainClassifierSettings) -> Figures:
     """Figures of some cells; NaN where a class is missing."""
-    abnormal, called = read.cells.abnormal[rows], out.probability[rows] > settings.threshold
+    abnormal, called = read.cells.abnormal[rows], out.called[rows]
     covered = np.where(abnormal, out.plausible[rows, 1], out.plausible[rows, 0])
     sensitivity, specificity = _share(called[abnormal]), _share(~called[~abnormal])
     return {

@@ -8,16 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from cellseg.classify.discovery import SlideCalls, call_slide
+from cellseg.classify.exclude import find_excluded
 from cellseg.classify.finding import float_column
 from cellseg.classify.reference import ReferenceFit, find_drift
 from cellseg.classify.rules import rules_for
 from cellseg.classify.tissues import unknown_tissues
 from cellseg.classify.verdict import (
     VERDICT_COLUMNS,
+    SlideFacts,
     check_verdict_inputs,
-    healthy_p_values,
+    gather_facts,
     judge_cells,
+    judge_evidence,
+    needs_evidence,
     reference_in_force,
     verdict_inputs,
 )
@@ -38,7 +41,7 @@ def classify_cells(
     """Give each cell its status, score and reasons, row group by row group.
 
     What was fitted (features, score, held-out scores) is taken from the reference file, whatever the settings now say.
-    With a reference the table is read twice: false discoveries are bounded over the whole slide.
+    With a reference, or a share of abnormal cells estimated from the slide, the table is read twice.
 
     Parameters
     ----------
@@ -73,37 +76,28 @@ def classify_cells(
     columns = verdict_inputs(schema.names, fit, stain, settings, model)
     sharpness = read_sharpness(measurements, settings.exclude)
     area_um2 = read_median_area(measurements, settings.exclude, stain)
-    calls = _call_cells(measurements, columns, fit, settings, sharpness=sharpness, area_um2=area_um2)
+    slide = SlideFacts(share=None if isinstance(settings.model.share, str) else settings.model.share)
+    if needs_evidence(fit, settings, model):
+        slide = gather_facts(
+            [
+                judge_evidence(
+                    batch, fit, settings, model,
+                    excluded=find_excluded(batch, settings.exclude, sharpness=sharpness, area_um2=area_um2),
+                )
+                for batch in read_batches(measurements, columns)
+            ],
+            settings,
+        )  # fmt: skip
     counts: Counter[Status] = Counter()
     with TableWriter(out, VERDICT_COLUMNS) as writer:
         for batch in read_batches(measurements, columns):
             verdicts = judge_cells(
                 batch, fit, stain=stain, sharpness=sharpness, settings=settings, area_um2=area_um2, model=model,
-                calls=calls,
+                slide=slide,
             )  # fmt: skip
             writer.write(verdicts)
             counts.update(verdicts["status"].to_pylist())
     return {status: counts[status] for status in STATUSES}
-
-
-def _call_cells(
-    measurements: Path,
-    columns: tuple[str, ...],
-    fit: ReferenceFit | None,
-    settings: ClassifySettings,
-    *,
-    sharpness: float,
-    area_um2: float,
-) -> SlideCalls | None:
-    """How the slide's p-values are read, from one pass over its table; None where no reference judges."""
-    judge = reference_in_force(fit, settings)
-    if judge is None:
-        return None
-    parts = [
-        healthy_p_values(batch, judge, settings, sharpness=sharpness, area_um2=area_um2)
-        for batch in read_batches(measurements, columns)
-    ]
-    return call_slide(np.concatenate([*parts, np.empty(0)]), settings.reference)
 
 
 def drift_notes(measurements: Path, reference: Path | None, settings: ClassifySettings) -> list[str]:

@@ -29,7 +29,7 @@ _RANKED_BY = ("abnormal_probability", "abnormal_score")
 _SETS = ("healthy_plausible", "abnormal_plausible")
 _OPTIONAL = ("sample", "cell_id", "class", "called", "threshold", "scored_by", *_SETS)
 THRESHOLD = 0.5
-"""Probability over which a cell is called abnormal, where no table and no option says another."""
+"""Probability over which a cell is called abnormal, where no table and no option says."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def read_predictions(path: Path, *, threshold: float | None = None) -> JudgedTab
     return _grouped(cells, table, path, (), one)
 
 
-def read_judged(results: Path, truth: Path, *, threshold: float = THRESHOLD) -> JudgedTable:
+def read_judged(results: Path, truth: Path, *, threshold: float | None = None) -> JudgedTable:
     """The labelled cells among those of a results folder; cells that nobody labelled are unknown, and left out.
 
     Parameters
@@ -111,8 +111,8 @@ def read_judged(results: Path, truth: Path, *, threshold: float = THRESHOLD) -> 
         Results folder: samples/NAME/cells.parquet.
     truth : Path
         Table of labelled cells, as `cellseg label-cells` makes it.
-    threshold : float
-        Probability over which a cell is called abnormal.
+    threshold : float, optional
+        Probability over which a cell of a model is called abnormal, in place of what the tables say.
 
     Raises
     ------
@@ -153,17 +153,26 @@ class _Verdicts(NamedTuple):
     score: NDArray[np.float64]
     probability: NDArray[np.float64]
     by_reference: NDArray[np.bool_]
+    called: NDArray[np.bool_]
 
     def take(self, rows: NDArray[np.int64]) -> _Verdicts:
-        return _Verdicts(self.status[rows], self.score[rows], self.probability[rows], self.by_reference[rows])
+        return _Verdicts(
+            self.status[rows], self.score[rows], self.probability[rows], self.by_reference[rows], self.called[rows]
+        )
 
 
 def _read_verdicts(path: Path) -> tuple[NDArray[np.uint32], _Verdicts]:
-    cells = _read_known(path, ("cell_id", "status", "scored_by", *_RANKED_BY))
+    cells = _read_known(path, ("cell_id", "status", "scored_by", "called_abnormal", *_RANKED_BY))
     if missing := [name for name in ("cell_id", "status", "abnormal_score") if name not in cells.column_names]:
         raise TableError(f"{path}: no column {', '.join(missing)}; make the table again with `cellseg tables`")
-    columns = _statuses(cells, path), _floats(cells, "abnormal_score", path), _probabilities(cells, path)
-    return cells["cell_id"].to_numpy(), _Verdicts(*columns, _by_reference(cells))
+    status, probability = _statuses(cells, path), _probabilities(cells, path)
+    called = np.nan_to_num(probability) > THRESHOLD
+    if "called_abnormal" in cells.column_names:
+        called = _bools(cells, "called_abnormal", path)
+    score = _floats(cells, "abnormal_score", path)
+    # a rule may call what the judges do not
+    verdicts = _Verdicts(status, score, probability, _by_reference(cells), called | (status == "abnormal"))
+    return cells["cell_id"].to_numpy(), verdicts
 
 
 def _verdicts_of(path: Path, wanted: NDArray[np.uint32]) -> tuple[NDArray[np.bool_], _Verdicts]:
@@ -175,7 +184,7 @@ def _verdicts_of(path: Path, wanted: NDArray[np.uint32]) -> tuple[NDArray[np.boo
     return found, verdicts.take(at)
 
 
-def read_cases(cases: Sequence[VerdictCase], *, iou: float = 0.5, threshold: float = THRESHOLD) -> JudgedTable:
+def read_cases(cases: Sequence[VerdictCase], *, iou: float = 0.5, threshold: float | None = None) -> JudgedTable:
     """The cells of images that match truth at IoU >= `iou`; each image is a sample.
 
     Raises
@@ -193,7 +202,7 @@ def read_cases(cases: Sequence[VerdictCase], *, iou: float = 0.5, threshold: flo
     return JudgedTable(GroupedCells(cells, groups, samples, np.full(sum(n), "")), cases[0].cells.stem, (), threshold)
 
 
-def _judge_case(case: VerdictCase, iou: float, threshold: float) -> JudgedCells:
+def _judge_case(case: VerdictCase, iou: float, threshold: float | None) -> JudgedCells:
     matching = match_instances(read_overlaps(case.labels, case.truth_labels), iou)
     ids, verdicts = _read_verdicts(case.cells)
     true_ids, abnormal = read_truth(case.truth_table)
@@ -201,13 +210,18 @@ def _judge_case(case: VerdictCase, iou: float, threshold: float) -> JudgedCells:
     return _judge(abnormal[t], verdicts.take(p), threshold)
 
 
-def _judge(abnormal: NDArray[np.bool_], verdicts: _Verdicts, threshold: float) -> JudgedCells:
-    """Cells of a model are called by their probability; those of a reference by their status, and ranked by score."""
-    own = verdicts.by_reference
+def _judge(abnormal: NDArray[np.bool_], verdicts: _Verdicts, threshold: float | None) -> JudgedCells:
+    """Cells are called as their table says, those of a model over `threshold` where there is one.
+
+    Scores of a reference rank its cells, for its probabilities tie.
+    """
+    own, called = verdicts.by_reference, verdicts.called
+    if threshold is not None:
+        stated = np.isfinite(verdicts.probability) & ~own
+        called = np.where(stated, np.nan_to_num(verdicts.probability) > threshold, called)
     return judge_cells(
-        abnormal, verdicts.status, verdicts.score, verdicts.probability, threshold=np.where(own, np.nan, threshold),
-        by_score=bool(own.all()),
-    )  # fmt: skip
+        abnormal, verdicts.status, verdicts.score, verdicts.probability, called=called, by_score=bool(own.all())
+    )
 
 
 def read_truth(path: Path) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:

@@ -19,8 +19,6 @@ from cellseg.io.table import read_batches, read_schema
 from cellseg.types import STATUSES
 
 NAN = float("nan")
-CALL = 0.5
-"""Probability over which a cell counts as called abnormal, where excluded cells are counted too."""
 _DECIMALS = 6
 _HEALTHY, _ABNORMAL, _EXCLUDED = (STATUSES.index(name) for name in ("healthy", "abnormal", "excluded"))
 
@@ -30,7 +28,7 @@ class SampleVerdicts:
     """What was found of the cells of a sample, in the order of its table.
 
     `status` (n,) int8 is the place in `STATUSES`; `y_um`, `x_um` (n,) float64 are the centroids, um; `probability`
-    (n,) float64 is `abnormal_probability`, NaN where there is none.
+    (n,) float64 is `abnormal_probability`, NaN where there is none; `called` (n,) bool is `called_abnormal`.
     """
 
     sample: Sample
@@ -38,6 +36,7 @@ class SampleVerdicts:
     y_um: NDArray[np.float64]
     x_um: NDArray[np.float64]
     probability: NDArray[np.float64]
+    called: NDArray[np.bool_]
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -56,7 +55,7 @@ class SampleVerdicts:
 
     def select(self, rows: NDArray[np.bool_]) -> SampleVerdicts:
         """These cells alone."""
-        names = ("status", "y_um", "x_um", "probability")
+        names = ("status", "y_um", "x_um", "probability", "called")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
@@ -66,7 +65,10 @@ def read_verdicts(cells: Path, sample: Sample) -> SampleVerdicts:
     codes = [pc.index_in(batch["status"], value_set=known).to_numpy() for batch in read_batches(cells, ["status"])]
     status = np.concatenate(codes).astype(np.int8)
     y_um, x_um = read_floats(cells, "centroid_y_um"), read_floats(cells, "centroid_x_um")
-    return SampleVerdicts(sample, status, y_um, x_um, read_if_there(cells, "abnormal_probability", status.size))
+    probability, called = (
+        read_if_there(cells, name, status.size) for name in ("abnormal_probability", "called_abnormal")
+    )
+    return SampleVerdicts(sample, status, y_um, x_um, probability, called == 1)
 
 
 def read_floats(cells: Path, name: str) -> NDArray[np.float64]:
@@ -155,8 +157,7 @@ def exclusion_columns(part: SampleVerdicts, counts: dict[str, int]) -> dict[str,
     """What the excluded cells could change: shares with and without them, and between which bounds."""
     abnormal, excluded = counts["n_abnormal"], counts["n_excluded"]
     everyone = counts["n_healthy"] + abnormal + excluded
-    called = part.probability > CALL
-    judged = np.isfinite(part.probability)
+    called, judged = part.called, np.isfinite(part.probability)
     return {
         "share_excluded": ratio(excluded, counts["n_cells"]),
         "share_abnormal_least": ratio(abnormal, everyone),

@@ -43,9 +43,16 @@ class LeftOut(OutOfGroup):
     """The same by models that a group was held out from everything of: selection, fit, calibration, conformal scores.
 
     `plausible` (n, 2) bool: whether healthy, abnormal are in the conformal set; false where the fold is -1.
+    `threshold` (n,) float64: the probability over which the cell's model calls abnormal; NaN there.
     """
 
     plausible: NDArray[np.bool_]
+    threshold: NDArray[np.float64]
+
+    @property
+    def called(self) -> NDArray[np.bool_]:
+        """Which cells are called abnormal, (n,)."""
+        return np.asarray(self.probability > self.threshold, bool)
 
 
 def check_training(cells: TrainingCells, settings: TrainClassifierSettings) -> None:
@@ -150,12 +157,14 @@ def evaluate_left_out(
     row_sets = [part.train for splits in (outer, *inner) for part in splits]
     made = fit_margins(cells, row_sets, settings, made=made, workers=workers, progress=progress)
     out = LeftOut(
-        np.full(n_cells, -1, np.int32), np.full(n_cells, np.nan), np.full(n_cells, np.nan), np.zeros((n_cells, 2), bool)
-    )
+        np.full(n_cells, -1, np.int32), np.full(n_cells, np.nan), np.full(n_cells, np.nan),
+        np.zeros((n_cells, 2), bool), np.full(n_cells, np.nan),
+    )  # fmt: skip
     for fold, (split, parts) in enumerate(zip(outer, inner, strict=True)):
         model, _ = _assemble(cells, split.train, parts, made, settings, "he")
         matrix = cells.matrix[split.test][:, made[split.train.tobytes()].columns]
         out.fold[split.test] = fold
+        out.threshold[split.test] = model.threshold
         out.margin[split.test] = predict_margin(model, matrix)
         out.probability[split.test] = predict_probability(model, matrix)
         out.plausible[split.test] = prediction_sets(model, out.probability[split.test], coverage)
@@ -174,20 +183,21 @@ def _assemble(
     margin = left_out_margins(cells, splits, made)
     fold = np.full(margin.size, -1, np.int32)
     probability = np.full(margin.size, np.nan)
+    prior = _prior(cells, np.concatenate([split.test for split in splits]), settings)
     for number, split in enumerate(splits):
         others = margin.copy()
         others[split.test] = np.nan
         fold[split.test] = number
         own = _calibration(cells, others, settings)
-        probability[split.test] = calibrate(own, margin[split.test], settings.prior)
+        probability[split.test] = calibrate(own, margin[split.test], prior)
     healthy, abnormal = nonconformity(probability, cells.abnormal, cells.groups)
     fit = made[rows.tobytes()]
     model = replace(
         fit.bare(),
         features=_features(cells, rows, fit),
         calibration=_calibration(cells, margin, settings),
-        prior=settings.prior,
-        threshold=settings.threshold,
+        prior=prior,
+        threshold=prior if settings.threshold == "even" else settings.threshold,
         conformal_healthy=healthy.scores,
         conformal_healthy_weights=healthy.weights,
         conformal_abnormal=abnormal.scores,
@@ -196,6 +206,16 @@ def _assemble(
         classes=_meanings(cells, rows),
     )
     return model, OutOfGroup(fold, margin, probability)
+
+
+def _prior(cells: TrainingCells, rows: NDArray[np.int64], settings: TrainClassifierSettings) -> float:
+    """The share of abnormal cells that probabilities assume; of the groups that can be left out, each the same."""
+    if settings.prior != "groups":
+        return settings.prior
+    abnormal, groups = cells.abnormal[rows], cells.groups[rows]
+    shares = [float(abnormal[groups == name].mean()) for name in np.unique(groups)]
+    # a model of which one class is unknown in some group must not be sure of the other before it looks
+    return round(float(np.clip(np.mean(shares), 0.01, 0.99)), 3)
 
 
 def _calibration(cells: TrainingCells, margin: NDArray[np.float64], settings: TrainClassifierSettings) -> Calibration:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cellseg.classify.calibration import Calibration, calibrate, shift_prior
+from cellseg.classify.calibration import Calibration, calibrate, estimate_share, shift_prior
 
 NAN = float("nan")
 
@@ -53,3 +53,40 @@ def test_prior_shift_there_and_back():
     ends = shift_prior(np.array([0.0, 1.0, NAN]), 0.5, 0.1)
     assert ends[:2].tolist() == pytest.approx([0, 1], abs=1e-7)
     assert np.isnan(ends[2])
+
+
+class TestEstimateShare:
+    @pytest.mark.parametrize("share", [0.03, 0.3, 0.5, 0.9])
+    def test_finds_the_share_that_cells_were_drawn_with(self, share):
+        rng = np.random.default_rng(0)
+        abnormal = np.arange(20_000) < share * 20_000
+        # normals one apart on each side of 0: log-odds at equal odds are 2 x
+        probability = sigmoid(2 * rng.normal(np.where(abnormal, 1.0, -1.0), 1.0))
+        # the estimate's standard error is under 0.006 at 20,000 cells
+        assert estimate_share(probability) == pytest.approx(share, abs=0.02)
+
+    def test_is_where_expectation_and_maximisation_end(self):
+        probability = sigmoid(np.random.default_rng(1).normal(-0.5, 2.0, 500))
+        share = 0.5
+        for _ in range(2000):
+            share = float(shift_prior(probability, 0.5, share).mean())
+        assert estimate_share(probability) == pytest.approx(share, abs=1e-8)
+
+    def test_is_bounded(self):
+        assert estimate_share(np.full(50, 0.001)) == 0.01
+        assert estimate_share(np.full(50, 0.999)) == 0.99
+        assert estimate_share(np.zeros(50), low=0.2) == 0.2
+        assert estimate_share(np.ones(50), high=0.7) == 0.7
+
+    def test_certain_cells_are_counted(self):
+        assert estimate_share(np.array([0.0, 0.0, 0.0, 1.0])) == pytest.approx(0.25, abs=1e-6)
+
+    def test_without_an_opinion_it_is_one_half(self):
+        assert estimate_share(np.empty(0)) == 0.5
+        assert estimate_share(np.full(3, NAN)) == 0.5
+        assert estimate_share(np.full(3, 0.5)) == 0.5
+
+    def test_order_and_missing_cells_do_not_matter(self):
+        probability = np.random.default_rng(2).random(300) ** 2
+        mixed = np.concatenate([[NAN], probability[::-1], [NAN]])
+        assert estimate_share(mixed) == pytest.approx(estimate_share(probability), abs=1e-10)

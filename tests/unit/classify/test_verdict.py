@@ -9,13 +9,19 @@ import pyarrow as pa
 import pytest
 from asserts import nan_as_none
 
+from cellseg.classify.discovery import HeldOut
 from cellseg.classify.exclude import find_excluded, median_sharpness
 from cellseg.classify.finding import Finding, combine_findings
-from cellseg.classify.discovery import HeldOut, call_slide
 from cellseg.classify.novelty import Plain
 from cellseg.classify.reference import FeatureFit, ReferenceFit
 from cellseg.classify.rules import check_rules, rules_for
-from cellseg.classify.verdict import check_verdict_inputs, healthy_p_values, judge_cells, verdict_inputs
+from cellseg.classify.verdict import (
+    check_verdict_inputs,
+    gather_facts,
+    judge_cells,
+    judge_evidence,
+    verdict_inputs,
+)
 from cellseg.classify_config import ClassifySettings, ExcludeSettings, ReferenceSettings, Rule
 from cellseg.errors import ConfigError, ModelError
 
@@ -198,7 +204,7 @@ class TestTables:
         table = judge_cells(cells([]), reference(), stain="he", sharpness=NAN, settings=ClassifySettings())
         assert table.num_rows == 0
         assert [str(t) for t in table.schema.types] == [
-            "uint32", "string", "double", "double", "string", "double", "int32", *4 * ["string"], *5 * ["bool"],
+            "uint32", "string", "double", "double", "bool", "string", "double", "int32", *4 * ["string"], *5 * ["bool"],
         ]  # fmt: skip
 
     def test_huge_ids_come_through(self):
@@ -211,12 +217,12 @@ class TestTables:
         table = cells(area, solidity=rng.uniform(0.85, 1, 500))
         settings = ClassifySettings(rules=[AREA_RULE])
         whole = judge_cells(table, reference(), stain="he", sharpness=0.1, settings=settings)
-        p_values = [
-            healthy_p_values(table.slice(i, 37), reference(), settings, sharpness=0.1) for i in range(0, 500, 37)
-        ]
-        calls = call_slide(np.concatenate(p_values), settings.reference)
+        slide = gather_facts(
+            [judge_evidence(table.slice(i, 37), reference(), settings, excluded=[]) for i in range(0, 500, 37)],
+            settings,
+        )
         parts = [
-            judge_cells(table.slice(i, 37), reference(), stain="he", sharpness=0.1, settings=settings, calls=calls)
+            judge_cells(table.slice(i, 37), reference(), stain="he", sharpness=0.1, settings=settings, slide=slide)
             for i in range(0, 500, 37)
         ]
         assert nan_as_none(pa.concat_tables(parts).to_pydict()) == nan_as_none(whole.to_pydict())

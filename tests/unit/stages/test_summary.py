@@ -258,8 +258,9 @@ def test_shares_with_and_without_the_excluded(tmp_path, results):
     assert (row["share_abnormal_least"], row["share_abnormal_most"]) == ("0.111111", "0.444444")  # of 9
     assert [row[name] for name in names] == [""] * 3
     assert row["judged_by"] == "rules"
-    # two excluded cells over a half, one without a probability; of the others two over a half, one at it, one without
-    give(results, "A", abnormal_probability=[0.9, 0.8, nan, 0.5, 0.1, 0.1, 0.1, nan, 0.6, 0.8])
+    # two excluded cells are called, one has no probability; of the others two are called, one has none
+    called = np.isin(np.arange(10), [0, 1, 8, 9])
+    give(results, "A", abnormal_probability=[0.9, 0.8, nan, 0.5, 0.1, 0.1, 0.1, nan, 0.6, 0.8], called_abnormal=called)
     summarize_cohort(results, sheet)
     (row,) = read_csv(results / "summary.csv")
     assert [float(row[name]) for name in names] == pytest.approx([2 / 6, 4 / 8, 2.2 / 6], abs=6e-7)
