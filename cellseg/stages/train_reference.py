@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,10 @@ def train_reference(request: ReferenceRequest, *, progress: Progress = silent) -
     Raises
     ------
     ConfigError
-        If groups do not allow an honest test, or no healthy cell is left to fit on.
+        If groups do not allow an honest test, or the healthy cells, or those without one group, make no usable
+        reference; the message says why.
     TableError
         If a table cannot be read, or a labelled cell has no measurements.
-    ModelError
-        If the healthy cells make no usable reference; the message says why.
     """
     if request.out.suffix != ".json":
         raise ConfigError(f"{request.out}: a reference is written to a name that ends in .json; change the name")
@@ -80,11 +80,12 @@ def train_reference(request: ReferenceRequest, *, progress: Progress = silent) -
     if not request.independent_rows:
         check_groups(cells.groups, request.train_only_groups, cells.where)
     fit = _fit(cells, np.arange(cells.abnormal.size), request)
+    fit = replace(fit, left_out=dict(fit.left_out) | dict.fromkeys(read.missing, "not measured in every table"))
     record = fit.to_dict() | {
         "samples": _by_group(cells),
         "version": __version__,
         "command": request.command,
-        "settings": {"reference": request.settings.model_dump(mode="json")},
+        "settings": _used(request),
         "n_excluded": read.n_excluded,
     }
     if request.test:
@@ -97,6 +98,14 @@ def train_reference(request: ReferenceRequest, *, progress: Progress = silent) -
     return record
 
 
+def _used(request: ReferenceRequest) -> dict[str, Any]:
+    """The sections of settings that were used; a table of features and classes is taken as it is."""
+    sections: dict[str, Any] = {"reference": request.settings.model_dump(mode="json")}
+    if not isinstance(request.source, ClassTable):
+        sections["exclude"] = request.source.exclude.model_dump(mode="json")
+    return sections
+
+
 def _read(request: ReferenceRequest) -> ReadCells:
     choice = TrainClassifierSettings(features=request.settings.features)
     if isinstance(request.source, ClassTable):
@@ -105,8 +114,10 @@ def _read(request: ReferenceRequest) -> ReadCells:
     return read_training_cells(source.measurements, source.labelled, choice, source.exclude, stain=request.stain)
 
 
-def _fit(cells: TrainingCells, rows: NDArray[np.int64], request: ReferenceRequest) -> ReferenceFit:
-    """The reference of the healthy ones of these rows."""
+def _fit(
+    cells: TrainingCells, rows: NDArray[np.int64], request: ReferenceRequest, left_out: Sequence[str] = ()
+) -> ReferenceFit:
+    """The reference of the healthy ones of these rows, which are those without the groups `left_out`."""
     healthy = rows[~cells.abnormal[rows]]
     most = request.settings.max_fit_cells
     if healthy.size > most:
@@ -116,9 +127,10 @@ def _fit(cells: TrainingCells, rows: NDArray[np.int64], request: ReferenceReques
         cells.matrix[healthy], cells.names, groups, stain=request.stain, left_out={}, settings=request.settings
     )
     if not fit.usable:
+        without = f"without group {', '.join(left_out)}, " if left_out else ""
         raise ConfigError(
-            f"{cells.where}: the {healthy.size} healthy cells make no reference: {fit.fault}; label more healthy "
-            "cells, or change the settings"
+            f"{cells.where}: {without}the {healthy.size} healthy cells make no reference: {fit.fault}; label more "
+            "healthy cells, or change the settings"
         )
     return fit
 
@@ -130,7 +142,7 @@ def _held_out(read: ReadCells, request: ReferenceRequest, progress: Progress) ->
     score, p_value, probability = (np.full(cells.abnormal.size, np.nan) for _ in range(3))
     status = np.full(cells.abnormal.size, "", dtype="<U9")
     for done, split in enumerate(splits, start=1):
-        fit = _fit(cells, split.train, request)
+        fit = _fit(cells, split.train, request, split.left_out)
         at = [cells.names.index(name) for name in fit.features]
         score[split.test] = fit.score(fit.robust_z(cells.matrix[split.test][:, at]))
         p_value[split.test] = fit.held_out.p_values(score[split.test])
