@@ -31,6 +31,8 @@ class HeldOut:
     def __post_init__(self) -> None:
         if self.scores.shape != self.beyond.shape or self.scores.ndim != 1:
             raise ValueError(f"held-out scores of shape {self.scores.shape} with p-values of {self.beyond.shape}")
+        if not np.isfinite(self.scores).all() or not ((self.beyond > 0) & (self.beyond <= 1)).all():
+            raise ValueError("held-out scores that are no numbers, or p-values out of 0 to 1")
         if (np.diff(self.scores) <= 0).any() or (np.diff(self.beyond) > 0).any():
             raise ValueError("held-out scores that do not rise, or p-values that do not fall")
 

@@ -142,8 +142,11 @@ def scorer_from_dict(values: Mapping[str, Any], n_features: int) -> Scorer:
         left=np.array(values["left"], np.int32), right=np.array(values["right"], np.int32),
         value=np.array(values["value"], np.float64), bias=0.0,
     )  # fmt: skip
-    if trees.n_features > n_features or not values["expected"] > 0:
+    if trees.n_features > n_features:
         raise ValueError(f"trees on {trees.n_features} features for {n_features}")
+    numbers = np.concatenate([trees.threshold, trees.value, [values["expected"]]])
+    if not trees.roots.size or not np.isfinite(numbers).all() or not values["expected"] > 0:
+        raise ValueError("no trees, or trees whose numbers are none")
     return Forest(trees, float(values["expected"]))
 
 

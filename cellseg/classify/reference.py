@@ -112,8 +112,13 @@ class ReferenceFit:
             if values["format_version"] != FORMAT_VERSION:
                 raise ValueError(f"format_version {values['format_version']}, not {FORMAT_VERSION}")
             features = {name: FeatureFit(**values["features"][name]) for name in values["feature_order"]}
-            if not all(0 < one.mad < float("inf") for one in features.values()):
-                raise ValueError("a feature whose MAD is no number over 0")
+            figures = np.array([[one.median, one.mad, one.low, one.high] for one in features.values()], np.float64)
+            if not np.isfinite(figures).all() or not (figures.reshape(-1, 4)[:, 1] > 0).all():
+                raise ValueError("a feature whose figures are no numbers, or whose MAD is not over 0")
+            if not features and not values["reason"]:
+                raise ValueError("no feature to judge by")
+            if not 0 < values["z_clip"] < float("inf"):
+                raise ValueError(f"z_clip {values['z_clip']}")
             return cls(
                 stain=values["stain"],
                 n_cells=values["n_cells"],
@@ -129,7 +134,7 @@ class ReferenceFit:
                     for name, fit in values.get("tissues", {}).items()
                 },
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ModelError(
                 f"{where}: not a reference of this version ({error!r}); run `cellseg reference`"
             ) from error

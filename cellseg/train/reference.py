@@ -21,7 +21,7 @@ MAD_TO_SD = 1.4826
 """The MAD of a normal distribution times this is its standard deviation."""
 MAX_NEAREST = 2000
 """Healthy cells that a reference of the nearest keeps; of more, an even draw."""
-_DECIMALS = 6
+_DIGITS = 9
 _SAMPLE = 256
 _STEPS = 20
 _NO_CELL = "measured in no cell"
@@ -29,14 +29,15 @@ _ALIKE = "the same in most cells (MAD 0)"
 
 
 def fit_feature(values: Floats, *, interval: float) -> FeatureFit:
-    """Median, MAD * 1.4826 and the central `interval` of the finite values, 6 decimals; all NaN if none."""
+    """Median, MAD * 1.4826 and the central `interval` of the finite values, 9 significant digits; NaN if none."""
     values = values[np.isfinite(values)]
     if values.size == 0:
         return FeatureFit(np.nan, np.nan, np.nan, np.nan)
     median = np.median(values)
     mad = MAD_TO_SD * np.median(np.abs(values - median))
     low, high = np.quantile(values, [(1 - interval) / 2, (1 + interval) / 2])
-    return FeatureFit(*(float(np.round(figure, _DECIMALS)) for figure in (median, mad, low, high)))
+    # not decimals: moment invariants and the like have scales of their own
+    return FeatureFit(*(float(f"{figure:.{_DIGITS}g}") for figure in (median, mad, low, high)))
 
 
 def fit_healthy(
@@ -58,7 +59,7 @@ def fit_healthy(
     matrix : (n, p) ndarray of float64
         Features of the healthy cells; what is not finite was not measured.
     names : sequence of str
-        Columns, one a feature. Those whose MAD is 0 are left out.
+        Columns, one a feature. Those whose MAD is 0, or lost in the median's digits, are left out.
     groups : (n,) ndarray of str
         Sample, slide or patient of each cell.
     stain : str
@@ -73,6 +74,8 @@ def fit_healthy(
         return fit
     columns = [list(names).index(name) for name in fit.features]
     held_out, parted_by = _held_out(matrix[:, columns], groups, fit, settings)
+    if not held_out.scores.size:
+        return replace(fit, fault="its features do not vary in the cells that are left where a sample is held out")
     fit = replace(fit, scorer=rounded(fit_scorer(z, settings)), held_out=held_out, parted_by=parted_by)
     cutoff = held_out.score_at(settings.abnormal_p)
     if isinstance(fit.scorer, Plain) and settings.z_clip <= cutoff < float("inf"):
@@ -88,7 +91,7 @@ def _fit_features(
     dropped, features, kept = dict(left_out), {}, []
     for at, name in enumerate(names):
         one = fit_feature(matrix[:, at], interval=settings.interval)
-        if one.mad > 0:
+        if one.mad > 10.0**-_DIGITS * abs(one.median):
             features[name] = one
             kept.append(at)
         else:
