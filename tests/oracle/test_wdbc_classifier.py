@@ -11,8 +11,10 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler
 
-from cellseg.classify_config import TrainClassifierSettings
+from cellseg.classify_config import ReferenceSettings, TrainClassifierSettings
+from cellseg.io.table import read_table
 from cellseg.stages.train_classifier import ClassifierRequest, train_classifier
+from cellseg.stages.train_reference import ReferenceRequest, train_reference
 from cellseg.stages.training_cells import ClassTable
 
 ROWS_ARE_PATIENTS = {"groups": "cells_are_independent", "random_folds": 10, "min_leaf_cells": 10, "trees": 50}
@@ -54,3 +56,22 @@ def test_ranks_like_scikit_learn(table, tmp_path):
     score = cross_val_predict(theirs, data.data, data.target, cv=folds, method="decision_function")
     # scaled by quartiles instead of median deviations, and not clipped
     assert report["held_out"]["pooled"]["auroc"] == pytest.approx(roc_auc_score(data.target, score), abs=0.003)
+
+
+@pytest.mark.parametrize(("score", "reached"), [("isolation_forest", 0.95), ("covariance", 0.94)])
+def test_benign_rows_alone_tell_malignant_ones(table, tmp_path, score, reached):
+    settings = ReferenceSettings(features=("*",), score=score)
+    source = ClassTable(table, "diagnosis", ("malignant",))
+    record = train_reference(ReferenceRequest(source, tmp_path / "wdbc.json", settings, independent_rows=True))
+    figures = record["held_out_figures"]["all"]
+    assert record["n_cells"] == 357
+    assert len(record["features"]) == 30
+    assert (figures["n_cells"], figures["n_abnormal"]) == (569, 212)
+    assert figures["auroc"] >= reached
+    rows = read_table(tmp_path / "wdbc.predictions.parquet").to_pandas()
+    benign = rows.loc[~rows["abnormal"], "healthy_p_value"]
+    for p in (0.05, 0.2, 0.5):
+        # binomial: the share of 357 rows, told by as many held-out scores; three standard deviations of both
+        bound = 3 * np.sqrt(2 * p * (1 - p) / 357)
+        assert (benign <= p).mean() == pytest.approx(p, abs=bound)
+    assert roc_auc_score(rows["abnormal"], rows["abnormal_score"]) == pytest.approx(figures["auroc"])
