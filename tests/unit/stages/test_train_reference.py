@@ -388,6 +388,40 @@ def test_command_takes_one_table(tmp_path, app):
         CliRunner().invoke(app, ["reference", "-o", "r.json"], catch_exceptions=False)
 
 
+@pytest.mark.parametrize("score", ["covariance", "isolation_forest", "nearest", "rms", "max"])
+def test_slides_in_any_order_and_row_groups_give_the_same_bytes(tmp_path, score):
+    """Of more cells than are fitted, so that draws must not depend on them either."""
+    reference = ReferenceSettings(features=("area_um2", "shape"), score=score, n_trees=10, max_fit_cells=130, z_clip=60)
+    settings = ClassifySettings(rules=(), reference=reference)
+    tables = [measured(n, sample=sample, seed=n) for sample, n in (("b", 90), ("a", 80), ("c", 12))]
+    for name, n_rows in (("whole", 90), ("parts", 33)):
+        for at, table in enumerate(tables):
+            parts = [table.slice(row, n_rows) for row in range(0, table.num_rows, n_rows)]
+            write_measured(tmp_path / name / f"{at}.parquet", *parts)
+        paths = sorted((tmp_path / name).iterdir(), reverse=name == "parts")
+        assert fit_reference(paths, tmp_path / f"{name}.json", stain="he", settings=settings).usable
+    assert (tmp_path / "whole.json").read_bytes() == (tmp_path / "parts.json").read_bytes()
+
+
+def test_small_slides_give_all_their_cells_and_large_ones_even_draws(tmp_path):
+    reference = ReferenceSettings(features=("area_um2",), score="nearest", max_fit_cells=100, interval=0.999)
+    settings = ClassifySettings(rules=(), reference=reference)
+    ramps = {"a": np.linspace(1000, 2000, 400), "b": np.linspace(3000, 4000, 300), "c": np.linspace(30, 40, 10)}
+    paths = []
+    for name, ramp in ramps.items():
+        table = measured(ramp.size, sample=name, area_um2=ramp)
+        paths.append(write_measured(tmp_path / f"{name}.parquet", *(table.slice(at, 64) for at in range(0, 400, 64))))
+    fit = fit_reference(paths, tmp_path / "r.json", stain="he", settings=settings)
+    drawn = [np.linspace(0, ramps[name].size - 1, 45).astype(int) for name in "ab"]
+    expected = np.concatenate([ramps["a"][drawn[0]], ramps["b"][drawn[1]], ramps["c"]])
+    assert fit.n_cells == 100
+    one = fit.features["nucleus_area_um2"]
+    assert one.median == pytest.approx(np.median(expected))
+    assert (one.low, one.high) == pytest.approx(tuple(np.quantile(expected, [0.0005, 0.9995])))
+    z = np.clip((expected - one.median) / one.mad, -6, 6)
+    np.testing.assert_allclose(fit.scorer.cells[:, 0], z, rtol=1e-7, atol=1e-8)
+
+
 class TestDrift:
     SETTINGS = ClassifySettings(rules=(), reference=ReferenceSettings(features=("area_um2", "solidity")))
 
