@@ -27,7 +27,7 @@ from cellseg.io.atomic import write_json
 from cellseg.io.table import read_batches, read_schema
 from cellseg.stages.feature_choice import match_features
 from cellseg.stages.outcome import read_failure
-from cellseg.train.reference import fit_healthy
+from cellseg.train.reference import draw_evenly, fit_healthy
 from cellseg.types import Stain
 
 
@@ -124,24 +124,11 @@ def _fit(
 ) -> ReferenceFit:
     """The fit on a draw of the kept cells of all samples."""
     names = [name for name in features if name not in missing]
-    drawn = _draw(healthy, settings.max_fit_cells)
+    drawn = draw_evenly([np.flatnonzero(one.kept) for one in healthy], settings.max_fit_cells)
     parts = [_matrix(one, rows, names) for one, rows in zip(healthy, drawn, strict=True)]
     groups = np.repeat(np.array([one.sample for one in healthy], np.str_), [rows.size for rows in drawn])
     matrix = np.concatenate([*parts, np.empty((0, len(names)))])
     return fit_healthy(matrix, names, groups, stain=stain, left_out=missing, settings=settings)
-
-
-def _draw(healthy: Sequence[_Healthy], n_wanted: int) -> list[NDArray[np.int64]]:
-    """Rows of each sample's kept cells: all, or evenly spaced ones, as many of each sample as the smallest allow."""
-    rows = [np.flatnonzero(one.kept) for one in healthy]
-    left, share = n_wanted, {}
-    for done, at in enumerate(sorted(range(len(rows)), key=lambda at: rows[at].size)):
-        share[at] = min(rows[at].size, left // (len(rows) - done))
-        left -= share[at]
-    return [
-        own[np.linspace(0, own.size - 1, share[at]).astype(np.int64)] if share[at] < own.size else own
-        for at, own in enumerate(rows)
-    ]
 
 
 def _matrix(one: _Healthy, rows: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.float64]:

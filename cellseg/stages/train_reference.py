@@ -25,7 +25,7 @@ from cellseg.stages.train_classifier import LabelledTables
 from cellseg.stages.training_cells import ClassTable, ReadCells, read_class_table, read_training_cells
 from cellseg.train.grouped import Split, check_groups, grouped_splits, random_splits
 from cellseg.train.margins import TrainingCells
-from cellseg.train.reference import fit_healthy
+from cellseg.train.reference import draw_evenly, fit_healthy
 from cellseg.types import Progress, Stain, silent
 
 
@@ -119,13 +119,13 @@ def _fit(
 ) -> ReferenceFit:
     """The reference of the healthy ones of these rows, which are those without the groups `left_out`."""
     healthy = rows[~cells.abnormal[rows]]
-    most = request.settings.max_fit_cells
-    if healthy.size > most:
-        healthy = healthy[np.linspace(0, healthy.size - 1, most).astype(np.int64)]
-    groups = np.full(healthy.size, "") if request.independent_rows else cells.groups[healthy]
+    groups = np.full(cells.abnormal.size, "") if request.independent_rows else cells.groups
+    parts = [healthy[groups[healthy] == name] for name in np.unique(groups[healthy])]
+    healthy = np.sort(np.concatenate([*draw_evenly(parts, request.settings.max_fit_cells), np.empty(0, np.int64)]))
     fit = fit_healthy(
-        cells.matrix[healthy], cells.names, groups, stain=request.stain, left_out={}, settings=request.settings
-    )
+        cells.matrix[healthy], cells.names, groups[healthy], stain=request.stain, left_out={},
+        settings=request.settings,
+    )  # fmt: skip
     if not fit.usable:
         without = f"without group {', '.join(left_out)}, " if left_out else ""
         raise ConfigError(

@@ -40,6 +40,18 @@ def fit_feature(values: Floats, *, interval: float) -> FeatureFit:
     return FeatureFit(*(float(f"{figure:.{_DIGITS}g}") for figure in (median, mad, low, high)))
 
 
+def draw_evenly(rows: Sequence[NDArray[np.int64]], n_wanted: int) -> list[NDArray[np.int64]]:
+    """Rows of each sample: all, or evenly spaced ones, as many of each as the smallest samples allow."""
+    left, share = n_wanted, {}
+    for done, at in enumerate(sorted(range(len(rows)), key=lambda at: rows[at].size)):
+        share[at] = min(rows[at].size, left // (len(rows) - done))
+        left -= share[at]
+    return [
+        own[np.linspace(0, own.size - 1, share[at]).astype(np.int64)] if share[at] < own.size else own
+        for at, own in enumerate(rows)
+    ]
+
+
 def fit_healthy(
     matrix: Floats,
     names: Sequence[str],

@@ -340,6 +340,22 @@ def test_a_draw_of_the_healthy_cells_is_fitted(tmp_path):
     assert record["held_out_figures"]["0"]["n_cells"] == 90
 
 
+def test_a_draw_takes_groups_alike(slides, tmp_path):
+    # a has 119 healthy cells that can be judged, the others sixty or so
+    settings = SETTINGS.model_copy(update={"max_fit_cells": 100, "score": "nearest", "n_nearest": 1})
+    record = train_reference(request(slides, tmp_path / "r.json", settings=settings, test=False))
+    table = [read_table(slides[0] / f"samples/{name}/measure/measurements.parquet") for name in SAMPLES]
+    areas_of = {name: t["nucleus_area_um2"].to_numpy() for name, t in zip(SAMPLES, table, strict=True)}
+    area = record["features"]["nucleus_area_um2"]
+    at = record["feature_order"].index("nucleus_area_um2")
+    found = [cell[at] * area["mad"] + area["median"] for cell in record["score"]["cells"]]
+    groups = {}
+    for sample, values in areas_of.items():
+        near = np.abs(np.subtract.outer(found, values[N_BAD:])).min(axis=1) < 1e-4
+        groups[sample[0]] = groups.get(sample[0], 0) + int(near.sum())
+    assert groups == {"a": 25, "b": 25, "c": 25, "d": 25}
+
+
 @pytest.fixture
 def app():
     app = typer.Typer()
