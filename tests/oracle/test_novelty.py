@@ -32,6 +32,18 @@ class TestForest:
         for cells in (z, unseen):
             np.testing.assert_allclose(ours.score(cells), -theirs.score_samples(cells), rtol=0, atol=1e-9)
 
+    def test_values_beside_thresholds_go_the_same_way(self):
+        z = healthy(300, 1)
+        theirs = IsolationForest(n_estimators=20, max_samples=256, random_state=0).fit(z)
+        ours = fit_forest(z, n_trees=20, seed=0)
+        cuts = ours.trees.threshold[ours.trees.feature >= 0]
+        single = cuts.astype(np.float32)
+        # trees look at float32: what lies over a threshold in float64 may lie under it there
+        beside = [cuts, np.nextafter(cuts, 9), np.nextafter(cuts, -9)]
+        beside += [np.nextafter(single, np.float32(to)).astype(np.float64) for to in (-9, 9)]
+        cells = np.concatenate(beside)[:, None]
+        np.testing.assert_allclose(ours.score(cells), -theirs.score_samples(cells), rtol=0, atol=1e-9)
+
     def test_cells_that_are_alike_share_a_leaf(self):
         z = np.round(healthy(200, 2))
         theirs = IsolationForest(n_estimators=30, max_samples=200, random_state=0).fit(z)

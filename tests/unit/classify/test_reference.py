@@ -224,6 +224,17 @@ def test_a_cells_score_does_not_depend_on_company(score):
     np.testing.assert_array_equal(np.concatenate([fit.scorer.score(clipped[at : at + 1]) for at in range(500)]), whole)
 
 
+def test_sums_over_many_features_do_not_either():
+    rng = np.random.default_rng(3)
+    z, p = rng.normal(size=(300, 40)), 40
+    scorer = Covariance(np.zeros(p), rng.normal(size=(p, p)))
+    whole = scorer.score(z)
+    for n in (1, 2, 3, 16, 37):
+        parts = [scorer.score(z[at : at + n]) for at in range(0, 300, n)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+    np.testing.assert_array_equal(scorer.score(np.asfortranarray(z)), whole)
+
+
 def test_more_cells_than_one_chunk_score_alike():
     fit = fitted("covariance")
     z = np.random.default_rng(2).normal(size=(70_000, 3))
