@@ -85,6 +85,15 @@ class TestCovariance:
         assert trimmed[outliers].min() > 2 * whole[outliers].max()
         assert np.corrcoef(np.delete(trimmed, outliers), np.delete(expected, outliers))[0, 1] > 0.99
 
+    def test_steps_find_outliers_that_are_near_and_yet_off(self):
+        # across a narrow cloud, where no single feature and no distance from the median tells them
+        rng = np.random.default_rng(0)
+        clean = rng.normal(size=(950, 1)) + rng.normal(0, 0.05, (950, 2))
+        off = np.array([0.8, -0.8]) + rng.normal(0, 0.05, (50, 2))
+        together = np.concatenate([off, clean])
+        expected = np.sqrt(LedoitWolf().fit(clean).mahalanobis(together) / 2)
+        np.testing.assert_allclose(fit_covariance(together, trim=0.05).score(together), expected, rtol=1e-8)
+
 
 class TestNearest:
     @pytest.mark.parametrize("n_nearest", [1, 10, 200])

@@ -161,7 +161,11 @@ def test_figures_are_those_of_the_predictions(slides, tmp_path):
 
 
 def test_a_slides_calls_are_made_of_its_own_cells(slides, tmp_path):
-    train_reference(request(slides, tmp_path / "r.json", settings=SETTINGS.model_copy(update={"abnormal_fdr": 0.1})))
+    # the two slides of one group are abnormal to different degrees, and so are their bounds
+    changed = {"a1": areas("a1", abnormal=78.0), "a2": areas("a2", healthy=66.0)}
+    other = write_slides(tmp_path / "run", **changed)
+    settings = SETTINGS.model_copy(update={"abnormal_fdr": 0.1})
+    train_reference(request((other, slides[1]), tmp_path / "r.json", settings=settings))
     for _, own in predictions(tmp_path).groupby("sample"):
         p = own["healthy_p_value"].to_numpy()
         for bound, said in ((0.1, ["abnormal"]), (0.2, ["abnormal", "uncertain"])):

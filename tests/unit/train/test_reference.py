@@ -48,7 +48,7 @@ class TestFitFeature:
         assert fit_feature(values, interval=0.95).mad == pytest.approx(2.0, abs=0.02)
 
     def test_wild_and_missing_cells_do_not_move_the_fit(self):
-        values = np.concatenate([np.arange(101.0), np.full(30, 1e9), [NAN, np.inf, -np.inf]])
+        values = np.concatenate([np.arange(101.0), np.full(30, 1e9), [NAN], np.full(9, np.inf)])
         one = fit_feature(values, interval=0.5)
         assert (one.median, one.mad) == (65.0, pytest.approx(1.4826 * 33))
 
@@ -182,6 +182,16 @@ def test_what_was_read_scores_as_what_was_fitted(score):
     np.testing.assert_array_equal(read.held_out.p_values(scores), found.held_out.p_values(scores))
     assert read.to_dict() == found.to_dict()
     assert isinstance(read.scorer, type(found.scorer))
+
+
+@pytest.mark.parametrize("score", SCORES[:3])
+def test_cells_beyond_the_clip_shape_what_those_at_the_clip_do(score):
+    matrix, groups = slides(3, 80)
+    found = []
+    for far in (1e3, 1e6):
+        matrix[::60, 0] = far
+        found.append(fit(matrix, groups, score=score, n_trees=10).to_dict())
+    assert found[0] == found[1]
 
 
 def test_seeds_are_of_the_forest():
