@@ -474,6 +474,8 @@ class TestDrift:
         few = np.where(np.arange(300) < 49, 500.0, np.nan)
         assert self.notes(tmp_path, measured(300, area_um2=few)) == []
         assert self.notes(tmp_path) == []
+        half = np.where(np.arange(300) < 150, 100.0, np.nan)
+        assert "median 100 is" in self.notes(tmp_path, measured(300, area_um2=half))[0]
 
     def test_nothing_is_said_where_no_reference_judges(self, tmp_path):
         slide = measured(300, area_um2=np.full(300, 500.0))
@@ -487,4 +489,6 @@ class TestDrift:
         # the first half of the cells is like the reference, of the last more than half is not
         area = np.concatenate([np.full(20_000, 60.0), np.full(25_000, 100.0)])
         slide = measured(45_000, area_um2=area)
-        assert "median 100 is" in self.notes(tmp_path, *(slide.slice(at, 9_000) for at in range(0, 45_000, 9_000)))[0]
+        for n_rows in (9_000, 45_000):
+            parts = [slide.slice(at, n_rows) for at in range(0, 45_000, n_rows)]
+            assert "median 100 is" in self.notes(tmp_path, *parts)[0]
