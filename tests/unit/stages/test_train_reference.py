@@ -21,6 +21,7 @@ from cellseg.errors import ConfigError, TableError
 from cellseg.evaluate.verdict import verdict_figures
 from cellseg.io.table import TableWriter, read_table, schema_of
 from cellseg.stages.classify import classify_cells, drift_notes, read_reference
+from cellseg.stages.feature_choice import match_features
 from cellseg.stages.judged_cells import read_predictions
 from cellseg.stages.reference import fit_reference
 from cellseg.stages.train_classifier import LabelledTables
@@ -440,6 +441,17 @@ def test_small_slides_give_all_their_cells_and_large_ones_even_draws(tmp_path):
     assert (one.low, one.high) == pytest.approx(tuple(np.quantile(expected, [0.0005, 0.9995])))
     z = np.clip((expected - one.median) / one.mad, -6, 6)
     np.testing.assert_allclose(fit.scorer.cells[:, 0], z, rtol=1e-7, atol=1e-8)
+
+
+def test_features_are_matched_by_name_pattern_and_family_in_the_tables_order():
+    schema = measured(0).schema
+    assert match_features("area_um2", schema) == match_features("nucleus_area_um2", schema) == ["nucleus_area_um2"]
+    shape = match_features("shape", schema)
+    assert shape == [name for name in schema.names if name in shape]
+    assert shape != sorted(shape)
+    assert match_features("*_gray_q05", schema) == ["nucleus_intensity_gray_q05"]
+    assert "sample" not in match_features("*", schema)
+    assert match_features("areola", schema) == []
 
 
 class TestDrift:
