@@ -215,6 +215,10 @@ class TrainClassifierSettings(Settings):
     """columns by name, pattern or family that are left out after all."""
     max_missing: float = Field(default=0.5, ge=0, lt=1)
     """fraction; columns that more of the cells lack are left out."""
+    relative: Literal["none", "slide", "normal"] = "none"
+    """none: values as measured alone; slide: beside them each value against all cells of its sample that can be judged; normal: against those of them that look normal."""
+    relative_share: float = Field(default=0.4, gt=0, le=1)
+    """normal: fraction of a sample's cells, those nearest to the healthy cells trained on, that are taken for normal."""
     select: Literal["none", "stable"] = "none"
     """stable: of the features, those that part abnormal from healthy in the same direction on most groups; chosen anew in every fold."""
     stable_share: float = Field(default=0.8, gt=0.5, le=1)

@@ -36,5 +36,5 @@ def labelled_cells(
         names.append("cell_mean_radius_um")
     return TrainingCells(
         matrix, abnormal, np.array([f"g{i}" for i in code]), np.where(abnormal, "bad", "good").astype(np.str_),
-        tuple(names), np.zeros(len(names), bool),
+        tuple(names),
     )  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellseg.classify.supervised import Calibration, Classifier, LinearMember, ModelFeature, TreeEnsemble, TreeMember
+from cellseg.classify.travel import Travel
 from cellseg.errors import ModelError
 
 Arrays = dict[str, NDArray[Any]]
@@ -43,6 +44,9 @@ def classifier_to_arrays(model: Classifier) -> tuple[Arrays, dict[str, Any]]:
         "members": members,
         "calibration": calibration,
     }
+    if travel := model.travel:
+        arrays |= {"travel.centre": travel.centre, "travel.scale": travel.scale}
+        values["travel"] = {"kind": travel.kind, "share": travel.share, "columns": list(travel.columns)}
     return arrays, values | {name: getattr(model, name) for name in _PLAIN}
 
 
@@ -52,7 +56,7 @@ def classifier_from_arrays(arrays: Arrays, values: dict[str, Any], where: str) -
     Raises
     ------
     ModelError
-        If something of it is missing.
+        If something of it is missing, or features are relative to a slide and it is not said how.
     """
     try:
         healthy = zip(
@@ -69,12 +73,18 @@ def classifier_from_arrays(arrays: Arrays, values: dict[str, Any], where: str) -
             members=tuple(_member(arrays, number, plain) for number, plain in enumerate(values["members"])),
             member_weights=arrays["member_weights"],
             calibration=Calibration(**values["calibration"], x=arrays["calibration.x"], y=arrays["calibration.y"]),
+            travel=_travel(arrays, values["travel"]) if "travel" in values else None,
             **given,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{where}: a model that lacks a part ({error!r}); train it again with `cellseg train classifier`"
         ) from error
+
+
+def _travel(arrays: Arrays, plain: dict[str, Any]) -> Travel:
+    kind, share, columns = plain["kind"], plain["share"], tuple(plain["columns"])
+    return Travel(kind, share, columns, arrays["travel.centre"], arrays["travel.scale"])
 
 
 def _member(arrays: Arrays, number: int, plain: dict[str, Any]) -> LinearMember | TreeMember:

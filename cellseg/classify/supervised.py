@@ -13,6 +13,7 @@ from cellseg.classify.calibration import Calibration, calibrate, shift_prior
 from cellseg.classify.conformal import conformal_bound, plausible_answers
 from cellseg.classify.finding import N_REASONS, Finding, Judgement
 from cellseg.classify.shapley import shapley_trees
+from cellseg.classify.travel import Frame, Travel, relate
 from cellseg.classify.trees import TreeEnsemble, evaluate_trees
 from cellseg.classify.words import write_apart, write_bound, write_interval, write_number
 from cellseg.columns import find_column
@@ -22,6 +23,7 @@ from cellseg.types import Stain, Status
 __all__ = [
     "Calibration", "Classifier", "LinearMember", "ModelFeature", "Quoted", "TreeEnsemble", "TreeMember",
     "check_classifier", "explain", "judge_by_model", "predict_margin", "predict_probability", "prediction_sets",
+    "see_cells",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -33,8 +35,8 @@ MIN_MEASURED = 0.5
 class ModelFeature:
     """A column that a model looks at, and its values among the healthy cells it was trained on.
 
-    `relative` says that the value is against the slide's own cells that look normal. `healthy_low` and `healthy_high`
-    hold the central 95 %.
+    `relative` says that the value is against the slide's own cells (`travel.py`). `healthy_low` and `healthy_high` hold
+    the central 95 %.
     """
 
     name: str
@@ -76,7 +78,8 @@ class Classifier:
     probability at equal odds of both classes, `prior` shifts that to the share of abnormal cells that is assumed. Cells
     with a probability over `threshold` are called abnormal. `conformal_*` are one minus the probability of the true
     class of cells that calibration had not seen, rising, with their weights (sum 1). `classes` maps fine classes to
-    healthy or abnormal; `story` says where the model comes from.
+    healthy or abnormal; `story` says where the model comes from. `travel` is how features are made relative to a slide,
+    None where none of them is.
     """
 
     features: tuple[ModelFeature, ...]
@@ -92,6 +95,7 @@ class Classifier:
     stain: str
     classes: Mapping[str, str]
     story: Mapping[str, Any]
+    travel: Travel | None = None
 
     def __post_init__(self) -> None:
         if self.member_weights.shape != (len(self.members),):
@@ -108,11 +112,53 @@ class Classifier:
             scores, weights = getattr(self, f"conformal_{side}"), getattr(self, f"conformal_{side}_weights")
             if scores.ndim != 1 or scores.shape != weights.shape:
                 raise ValueError(f"conformal scores of {side} cells that do not fit their weights")
+        known = self.travel.columns if self.travel else ()
+        if lost := [feature.name for feature in self.features if feature.relative and feature.name not in known]:
+            raise ValueError(f"{', '.join(lost)} relative to a slide, without the healthy cells' centre and scale")
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Columns that it looks at, in its order."""
+        """Columns that it looks at, in its order; one that it sees both as measured and relative stands there twice."""
         return tuple(feature.name for feature in self.features)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Columns of the cells table that it needs, each once: also those that tell which cells look normal."""
+        return tuple(dict.fromkeys((*self.names, *(self.travel.columns if self.travel else ()))))
+
+
+def see_cells(model: Classifier, raw: Floats, frame: Frame | None = None) -> tuple[Floats, Quoted | None]:
+    """What a model sees of a slide's cells, and what reasons quote of them (None: just that).
+
+    Parameters
+    ----------
+    model : Classifier
+        Its features may be relative to the slide.
+    raw : (n, q) ndarray of float64
+        `model.inputs` of the cells, as measured.
+    frame : Frame, optional
+        What the slide's own cells look like, in `model.travel.columns`; without it relative values are NaN.
+
+    Returns
+    -------
+    matrix : (n, p) ndarray of float64
+        In the order of `model.names`.
+    quoted : Quoted or None
+        Values as measured; the healthy interval of a relative value in the units of this slide.
+    """
+    if model.travel is None:
+        return raw, None
+    # row by row, as in `predict_margin`
+    values = np.ascontiguousarray(raw[:, [model.inputs.index(name) for name in model.names]])
+    low, high = (np.array([getattr(one, f"healthy_{end}") for one in model.features]) for end in ("low", "high"))
+    at = np.flatnonzero([feature.relative for feature in model.features])
+    places = [model.travel.columns.index(model.names[column]) for column in at.tolist()]
+    unknown = np.full(len(model.travel.columns), np.nan)
+    own = (frame or Frame(unknown, unknown)).take(places)
+    matrix = values.copy()
+    matrix[:, at] = relate(values[:, at], own)
+    low[at], high[at] = (own.centre + own.scale * end[at] for end in (low, high))
+    return matrix, Quoted(values, low, high)
 
 
 def predict_margin(model: Classifier, matrix: Floats) -> Floats:
@@ -174,19 +220,13 @@ def check_classifier(model: Classifier, names: Collection[str], stain: Stain, wh
     Raises
     ------
     ModelError
-        With the columns that the table lacks, or that the model wants relative to the slide.
+        With the columns that the table lacks.
     """
     if model.stain != stain:
         raise ModelError(
             f"{where}: the slide's stain is {stain}, the model was trained on {model.stain}; give a model of {stain}"
         )
-    relative = [feature.name for feature in model.features if feature.relative]
-    if relative:
-        raise ModelError(
-            f"{where}: the model judges by {', '.join(relative)} relative to the slide's own cells, which this version "
-            "does not make; give a model trained on values as measured"
-        )
-    missing = [name for name in model.names if name not in names]
+    missing = [name for name in model.inputs if name not in names]
     if missing:
         families = sorted({find_column(name).family for name in missing})
         raise ModelError(
@@ -199,8 +239,8 @@ def check_classifier(model: Classifier, names: Collection[str], stain: Stain, wh
 class Quoted:
     """What reasons quote instead of what the model sees: `raw` (n, p), and of each column what is healthy, (p,).
 
-    For features that are relative to the slide: the values in their units, and the interval (`low` to `high`) of the
-    slide's own cells that look normal.
+    For features that are relative to the slide: the values in their units, and the interval (`low` to `high`) where the
+    model's healthy cells lay against their slides, in the units of this slide.
     """
 
     raw: Floats
@@ -285,14 +325,28 @@ def _reasons(
     """The features that moved these cells most towards abnormal, one finding a rank."""
     if not rows.size:
         return []
-    share = explain(model, matrix[rows])
+    share, speaker = _by_column(model, explain(model, matrix[rows]))
     order = np.argsort(-share, axis=1, kind="stable")
     out = []
     for rank in range(min(n_told, share.shape[1])):
-        moved = np.flatnonzero(share[np.arange(rows.size), order[:, rank]] > 0)
-        cells = zip(rows[moved].tolist(), order[moved, rank].tolist(), strict=True)
+        at = np.arange(rows.size), order[:, rank]
+        moved = np.flatnonzero(share[at] > 0)
+        cells = zip(rows[moved].tolist(), speaker[at][moved].tolist(), strict=True)
         out.append(Finding(rows[moved], status, [_phrase(matrix, model, told, row, at) for row, at in cells]))
     return out
+
+
+def _by_column(model: Classifier, share: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Contributions (n, c) of each column, and which feature (n, c) says so.
+
+    A column that the model sees both as measured and relative to the slide is one reason, told by what moved more.
+    """
+    of: dict[str, list[int]] = {}
+    for at, name in enumerate(model.names):
+        of.setdefault(name, []).append(at)
+    total = np.column_stack([share[:, own].sum(axis=1) for own in of.values()])
+    speaker = np.column_stack([np.array(own)[np.argmax(share[:, own], axis=1)] for own in of.values()])
+    return total, speaker
 
 
 def _phrase(matrix: Floats, model: Classifier, told: Quoted, row: int, at: int) -> str:
@@ -305,6 +359,8 @@ def _phrase(matrix: Floats, model: Classifier, told: Quoted, row: int, at: int) 
     name = f"{feature.name} relative to the slide" if against_slide else feature.name
     known = not (np.isnan(low) or np.isnan(high))
     interval = write_interval(low, high) if known else "not known"
+    if known and feature.relative and not as_seen:
+        interval += " on this slide"
     if not np.isfinite(value):
         return f"{name} not measurable (healthy {interval})"
     if value > high:

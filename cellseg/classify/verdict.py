@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,8 +17,9 @@ from cellseg.classify.finding import Finding, combine_findings, float_column
 from cellseg.classify.reference import ReferenceFit, check_reference
 from cellseg.classify.reference_judge import judge_by_reference, score_by_reference
 from cellseg.classify.rules import apply_rules, check_rules, rule_columns, rules_for, without_rule
-from cellseg.classify.supervised import Classifier, check_classifier, even_probability, judge_by_model
+from cellseg.classify.supervised import Classifier, check_classifier, even_probability, judge_by_model, see_cells
 from cellseg.classify.tissues import TISSUE
+from cellseg.classify.travel import EvenDraw, Frame, slide_frame
 from cellseg.classify_config import ClassifySettings
 from cellseg.columns import Column, find_column
 from cellseg.types import Stain
@@ -32,6 +33,8 @@ VERDICT_COLUMNS: tuple[Column, ...] = tuple(
     )
 )  # fmt: skip
 """Columns of the verdicts table."""
+_FRAME_CELLS = 20_000
+"""Cells of a slide, evenly spaced, that tell what its cells look like."""
 
 
 def reference_in_force(fit: ReferenceFit | None, settings: ClassifySettings) -> ReferenceFit | None:
@@ -51,7 +54,7 @@ def verdict_inputs(
     rules = rules_for(settings.rules, stain)
     tissue = (TISSUE,) if any(rule.tissues for rule in rules) or (judge and judge.tissues) else ()
     features = judge.all_features if judge else ()
-    learned = model.names if model else ()
+    learned = model.inputs if model else ()
     columns = (
         *exclusion_columns(settings.exclude, names), *rule_columns(rules, names), *features, *tissue, *learned,
     )  # fmt: skip
@@ -88,18 +91,24 @@ class SlideFacts:
     """What judges need to know of a whole slide.
 
     `calls` is how its p-values are read, None where no reference judges; `share` of abnormal cells that probabilities
-    of the model assume, None where that is the model's own.
+    of the model assume, None where that is the model's own; `frame` is what its cells look like, None where no model
+    judges by values relative to the slide.
     """
 
     calls: SlideCalls | None = None
     share: float | None = None
+    frame: Frame | None = None
 
 
 class Evidence(NamedTuple):
-    """Of the cells of a table that can be judged: p-values, and the model's probability at equal odds; (k,) each."""
+    """Of the cells of a table that can be judged: p-values, and the model's probability at equal odds; (k,) each.
+
+    A model that judges by values relative to the slide has no probability yet, but its inputs (k, q) as measured.
+    """
 
     p_values: NDArray[np.float64]
     even: NDArray[np.float64]
+    inputs: NDArray[np.float64]
 
 
 def judge_evidence(
@@ -114,27 +123,44 @@ def judge_evidence(
     kept = np.ones(table.num_rows, bool)
     for finding in excluded:
         kept[finding.rows] = False
-    none = np.empty(0)
     judge = reference_in_force(fit, settings)
-    even = none
-    if model and settings.model.share == "slide":
-        even = even_probability(model, _matrix(table, model)[kept])
-    return Evidence(score_by_reference(table, judge)[1][kept] if judge else none, even)
+    even, inputs = np.empty(0), np.empty((0, 0))
+    if model and model.travel:
+        inputs = _inputs(table, model)[kept]
+    elif model and settings.model.share == "slide":
+        even = even_probability(model, _inputs(table, model)[kept])
+    return Evidence(score_by_reference(table, judge)[1][kept] if judge else np.empty(0), even, inputs)
 
 
 def needs_evidence(fit: ReferenceFit | None, settings: ClassifySettings, model: Classifier | None) -> bool:
     """Whether a slide's cells must be looked at before the first is judged."""
-    return reference_in_force(fit, settings) is not None or (model is not None and settings.model.share == "slide")
+    if model and (model.travel or settings.model.share == "slide"):
+        return True
+    return reference_in_force(fit, settings) is not None
 
 
-def gather_facts(parts: Sequence[Evidence], settings: ClassifySettings) -> SlideFacts:
-    """The facts of a slide from the evidence of all its parts."""
-    p_values = np.concatenate([np.empty(0), *(part.p_values for part in parts)])
-    even = np.concatenate([np.empty(0), *(part.even for part in parts)])
-    share = settings.model.share
+def gather_facts(parts: Iterable[Evidence], settings: ClassifySettings, model: Classifier | None = None) -> SlideFacts:
+    """The facts of a slide from the evidence of all its parts, which are taken one by one.
+
+    Of the inputs of a model that judges by values relative to the slide up to 20,000 cells are kept, evenly spaced in
+    the table; what the slide's cells look like, and the share of abnormal ones, is then that of these.
+    """
+    p_values, even = [np.empty(0)], [np.empty(0)]
+    drawn = EvenDraw(len(model.inputs), _FRAME_CELLS) if model and model.travel else None
+    for part in parts:
+        p_values.append(part.p_values)
+        even.append(part.even)
+        if drawn:
+            drawn.add(part.inputs)
+    frame = None
+    if drawn and model and model.travel:
+        frame = slide_frame(drawn.rows[:, [model.inputs.index(name) for name in model.travel.columns]], model.travel)
+        if settings.model.share == "slide":
+            even.append(even_probability(model, see_cells(model, drawn.rows, frame)[0]))
+    calls, share = call_slide(np.concatenate(p_values), settings.reference), settings.model.share
     if share == "slide":
-        return SlideFacts(call_slide(p_values, settings.reference), estimate_share(even))
-    return SlideFacts(call_slide(p_values, settings.reference), None if share == "model" else share)
+        return SlideFacts(calls, estimate_share(np.concatenate(even)), frame)
+    return SlideFacts(calls, None if share == "model" else share, frame)
 
 
 def judge_cells(
@@ -182,13 +208,14 @@ def judge_cells(
     scores, probability, p_values = (np.full(table.num_rows, np.nan) for _ in range(3))
     called = np.zeros(table.num_rows, bool)
     if slide is None:
-        slide = gather_facts([judge_evidence(table, fit, settings, model, excluded=excluded)], settings)
+        slide = gather_facts([judge_evidence(table, fit, settings, model, excluded=excluded)], settings, model)
     if judge and slide.calls:
         said = judge_by_reference(table, judge, slide.calls, reason_z=settings.reference.reason_z)
         scores, probability, p_values, called = said.score, said.probability, said.p_value, said.called
         findings += said.findings
     if model:
-        said = judge_by_model(_matrix(table, model), model, coverage=settings.model.coverage, share=slide.share)
+        seen, quoted = see_cells(model, _inputs(table, model), slide.frame)
+        said = judge_by_model(seen, model, coverage=settings.model.coverage, share=slide.share, quoted=quoted)
         scores, probability, called = said.score, said.probability, said.called
         findings += said.findings
     by = "model" if model else "reference"
@@ -217,8 +244,8 @@ def judge_cells(
     )
 
 
-def _matrix(table: pa.Table, model: Classifier) -> NDArray[np.float64]:
-    return np.column_stack([float_column(table, name) for name in model.names])
+def _inputs(table: pa.Table, model: Classifier) -> NDArray[np.float64]:
+    return np.column_stack([float_column(table, name) for name in model.inputs])
 
 
 def _nothing_to_judge_by(

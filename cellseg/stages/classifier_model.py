@@ -24,7 +24,7 @@ def write_classifier(path: Path, model: Classifier) -> str:
         If its story is no JSON.
     """
     arrays, values = classifier_to_arrays(model)
-    columns = column_definitions(model.names)
+    columns = column_definitions(model.inputs)
     return write_classifier_arrays(path, arrays, {"format": FORMAT, "columns": columns, **values})
 
 

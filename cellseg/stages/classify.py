@@ -41,7 +41,8 @@ def classify_cells(
     """Give each cell its status, score and reasons, row group by row group.
 
     What was fitted (features, score, held-out scores) is taken from the reference file, whatever the settings now say.
-    With a reference, or a share of abnormal cells estimated from the slide, the table is read twice.
+    With a reference, a model that judges by values relative to the slide, or a share of abnormal cells estimated from
+    the slide, the table is read twice.
 
     Parameters
     ----------
@@ -79,14 +80,15 @@ def classify_cells(
     slide = SlideFacts(share=None if isinstance(settings.model.share, str) else settings.model.share)
     if needs_evidence(fit, settings, model):
         slide = gather_facts(
-            [
+            (
                 judge_evidence(
                     batch, fit, settings, model,
                     excluded=find_excluded(batch, settings.exclude, sharpness=sharpness, area_um2=area_um2),
                 )
                 for batch in read_batches(measurements, columns)
-            ],
+            ),
             settings,
+            model,
         )  # fmt: skip
     counts: Counter[Status] = Counter()
     with TableWriter(out, VERDICT_COLUMNS) as writer:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from cellseg import __version__
+from cellseg.classify.supervised import Classifier
+from cellseg.classify.travel import MIN_CELLS
 from cellseg.classify_config import ExcludeSettings, ModelSettings, TrainClassifierSettings
 from cellseg.columns.predictions import PREDICTION_COLUMNS
 from cellseg.errors import ConfigError
@@ -23,7 +25,7 @@ from cellseg.stages.classifier_report import (
     permutation_figures,
     without_nan,
 )
-from cellseg.stages.training_cells import ClassTable, ReadCells, Travel, read_class_table, read_training_cells
+from cellseg.stages.training_cells import ClassTable, ReadCells, read_class_table, read_training_cells
 from cellseg.train.classifier import check_training, evaluate_left_out, fit_classifier
 from cellseg.train.leaks import leak_check, permutation_test
 from cellseg.train.margins import MarginFits, TrainingCells
@@ -37,7 +39,6 @@ class LabelledTables:
     measurements: tuple[Path, ...]
     labelled: Path
     exclude: ExcludeSettings = field(default_factory=ExcludeSettings)
-    travel: Travel | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def train_classifier(
         cells, settings, stain=request.stain, made=made, workers=request.workers, progress=progress("train")
     )
     report["n_features"] = len(model.features)
+    report["notes"] += _travel_notes(model, cells)
     if request.leaks and settings.groups == "required":
         report["leaks"] = leak_figures(
             leak_check(cells, settings, made=made, workers=request.workers, progress=progress("leaks"))
@@ -144,15 +146,27 @@ def _read(request: ClassifierRequest) -> ReadCells:
         return read_class_table(request.source, request.settings)
     source = request.source
     return read_training_cells(
-        source.measurements, source.labelled, request.settings, source.exclude,
-        stain=request.stain, travel=source.travel,
-    )  # fmt: skip
+        source.measurements, source.labelled, request.settings, source.exclude, stain=request.stain
+    )
 
 
 def _testable(cells: TrainingCells, settings: TrainClassifierSettings) -> bool:
     """Whether a group can be held out and the rest still be cross-validated."""
     left = set(np.unique(cells.groups).tolist()) - set(settings.train_only_groups)
     return settings.groups != "required" or len(left) > 2
+
+
+def _travel_notes(model: Classifier, cells: TrainingCells) -> list[str]:
+    """What is relative to slides, and on how many of them nothing can be."""
+    if cells.slides is None:
+        return []
+    against = "that look normal" if cells.slides.kind == "normal" else "that can be judged"
+    n_relative = sum(feature.relative for feature in model.features)
+    notes = [f"{n_relative} of {len(model.features)} features are values against the cells of their sample {against}"]
+    few = [at for at, values in enumerate(cells.slides.values) if len(values) < MIN_CELLS]
+    if n_cells := int(np.isin(cells.slides.of, few).sum()):
+        notes.append(f"{n_cells} cells have no such values: their samples have fewer than {MIN_CELLS} of these")
+    return notes
 
 
 def _about(read: ReadCells, request: ClassifierRequest) -> dict[str, Any]:
@@ -175,11 +189,14 @@ def _about(read: ReadCells, request: ClassifierRequest) -> dict[str, Any]:
         for name in np.unique(cells.classes)
     }
     notes = [f"left out, not in every table: {', '.join(read.missing)}"] if read.missing else []
+    # a model of values as measured alone says what it always said
+    unsaid = {"relative", "relative_share"} if request.settings.relative == "none" else set()
     return {
         "version": __version__, "command": request.command, "n_cells": int(cells.abnormal.size),
         "n_abnormal": int(cells.abnormal.sum()), "n_excluded": read.n_excluded, "n_groups": len(groups),
         "groups": groups, "classes": classes, "notes": notes,
         "settings": {
-            "train": request.settings.model_dump(mode="json"), "exclude": exclude, "coverage": request.coverage,
+            "train": request.settings.model_dump(mode="json", exclude=unsaid), "exclude": exclude,
+            "coverage": request.coverage,
         },
     }  # fmt: skip

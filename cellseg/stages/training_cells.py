@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,29 +26,14 @@ from cellseg.errors import ConfigError, TableError
 from cellseg.io.table import read_batches, read_schema, read_table
 from cellseg.stages.feature_choice import choose_features
 from cellseg.stages.outcome import read_failure
-from cellseg.train.margins import TrainingCells
+from cellseg.train.margins import SlideCells, TrainingCells
 from cellseg.types import Stain
 
 _LABELS = ("sample", "cell_id", "class", "abnormal", "group")
 
 
-@dataclass(frozen=True)
-class SlideCells:
-    """All measured cells of the slides that labels are of, for features that are relative to a slide.
-
-    `matrix` (n, p) float64, `names` (p,), `sample` (n,) str, `group` (n,) str of the sample ("" without one),
-    `assessable` (n,) bool.
-    """
-
-    matrix: NDArray[np.float64]
-    names: tuple[str, ...]
-    sample: NDArray[np.str_]
-    group: NDArray[np.str_]
-    assessable: NDArray[np.bool_]
-
-
-Travel = Callable[[SlideCells], tuple[NDArray[np.float64], tuple[str, ...]]]
-"""Gives relative values (n, q) of all cells, and the columns (q) that they are of."""
+_FRAME_CELLS = 500
+"""Cells of a sample, evenly spaced by id, that tell what its cells look like."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +93,11 @@ def read_training_cells(
     exclude: ExcludeSettings,
     *,
     stain: Stain = "he",
-    travel: Travel | None = None,
 ) -> ReadCells:
     """The labelled cells of measured slides, with their features.
+
+    Where values relative to the slide are asked for, up to 500 cells of each of their samples come along that can be
+    judged, labelled or not.
 
     Parameters
     ----------
@@ -119,13 +106,11 @@ def read_training_cells(
     labelled : Path
         Table of `cellseg label-cells`: sample, cell_id, class, abnormal, group.
     settings : TrainClassifierSettings
-        Which features.
+        Which features, and whether relative ones.
     exclude : ExcludeSettings
         Cells that cannot be judged are not trained on.
     stain : str
         Of the slides; it says which of them clumps are looked for on.
-    travel : callable, optional
-        Adds features that are relative to the slide's own cells, of all cells of the tables.
 
     Raises
     ------
@@ -143,17 +128,10 @@ def read_training_cells(
     everywhere = set.intersection(*(set(names) for names in chosen.values()))
     names = tuple(name for name in chosen[paths[0]] if name in everywhere)
     missing = sorted(set().union(*chosen.values()) - everywhere)
-    keep = travel is not None
-    parts = [part for path in paths for part in _read_path(path, names, labels, exclude, stain, keep_all=keep)]
+    drawn = {} if settings.relative == "none" else _draw_cells(paths, labels, exclude, stain)
+    parts = [part for path in paths for part in _read_path(path, names, labels, drawn, exclude, stain)]
     table = _Part.joined(parts, len(names))
-    matrix, relative = table.matrix, np.zeros(len(names), bool)
-    if travel is not None:
-        groups = _groups_of_samples(labels)
-        group = np.array([groups.get(name, "") for name in table.sample.tolist()], dtype=np.str_)
-        more, of = travel(SlideCells(matrix, names, table.sample, group, table.assessable))
-        matrix, names = np.hstack([matrix, more]), (*names, *of)
-        relative = np.concatenate([relative, np.ones(len(of), bool)])
-    return _labelled_rows(table, matrix, names, relative, labels, str(labelled), tuple(missing))
+    return _labelled_rows(table, names, labels, drawn, settings, str(labelled), tuple(missing))
 
 
 @dataclass(frozen=True)
@@ -198,18 +176,48 @@ def _read_labels(path: Path) -> Labels:
     return out
 
 
-def _groups_of_samples(labels: Labels) -> dict[str, str]:
-    """The group of a sample's labelled cells; of several, the first by name."""
-    return {sample: min(group for _, _, group in cells.values()) for sample, cells in labels.items()}
-
-
 def _schema(path: Path) -> pa.Schema:
     return read_table(path).schema if path.suffix == ".csv" else read_schema(path)
 
 
+def _draw_cells(
+    paths: Sequence[Path], labels: Labels, exclude: ExcludeSettings, stain: Stain
+) -> dict[str, NDArray[np.uint32]]:
+    """Ids of cells of each sample that can be judged: all, or 500 evenly spaced ones, however tables are parted."""
+    found: dict[str, list[NDArray[np.uint32]]] = {sample: [np.empty(0, np.uint32)] for sample in labels}
+    for path in paths:
+        for sample, own, assessable in _assess(path, (), labels, exclude, stain):
+            found[sample].append(own["cell_id"].to_numpy()[assessable].astype(np.uint32))
+    out = {}
+    for sample, parts in found.items():
+        ids = np.unique(np.concatenate(parts))
+        out[sample] = ids[np.linspace(0, ids.size - 1, min(ids.size, _FRAME_CELLS)).astype(np.int64)]
+    return out
+
+
 def _read_path(
-    path: Path, names: tuple[str, ...], labels: Labels, exclude: ExcludeSettings, stain: Stain, *, keep_all: bool
+    path: Path,
+    names: tuple[str, ...],
+    labels: Labels,
+    drawn: Mapping[str, NDArray[np.uint32]],
+    exclude: ExcludeSettings,
+    stain: Stain,
 ) -> Iterator[_Part]:
+    """The cells of a table that are labelled or drawn."""
+    for sample, own, assessable in _assess(path, names, labels, exclude, stain):
+        ids = own["cell_id"].to_numpy()
+        kept = np.isin(ids, list(labels[sample])) | np.isin(ids, drawn.get(sample, ()))
+        own = own.filter(pa.array(kept))
+        matrix = np.empty((own.num_rows, len(names)))
+        for at, name in enumerate(names):
+            matrix[:, at] = float_column(own, name)
+        yield _Part(np.full(own.num_rows, sample), ids[kept].astype(np.uint32), matrix, assessable[kept])
+
+
+def _assess(
+    path: Path, names: tuple[str, ...], labels: Labels, exclude: ExcludeSettings, stain: Stain
+) -> Iterator[tuple[str, pa.Table, NDArray[np.bool_]]]:
+    """Piece by piece the cells of samples that have labels, with these columns, and which of them can be judged."""
     present = _schema(path).names
     check_exclusion(exclude, present, str(path))
     looked_at = exclusion_columns(exclude, present)
@@ -217,7 +225,7 @@ def _read_path(
     area = _of_samples(path, clump_column(exclude, present, stain), lambda values: median_area(values, exclude))
     for batch in read_batches(path, list(dict.fromkeys(["sample", "cell_id", *looked_at, *names]))):
         for sample, own in _by_sample(batch):
-            if sample not in labels and not keep_all:
+            if sample not in labels:
                 continue
             found = find_excluded(
                 own, exclude, sharpness=sharpness.get(sample, np.nan), area_um2=area.get(sample, np.nan)
@@ -225,13 +233,7 @@ def _read_path(
             assessable = np.ones(own.num_rows, bool)
             for finding in found:
                 assessable[finding.rows] = False
-            ids = own["cell_id"].to_numpy()
-            kept = np.full(ids.size, keep_all) | np.isin(ids, list(labels.get(sample, ())))
-            own = own.filter(pa.array(kept))
-            matrix = np.empty((own.num_rows, len(names)))
-            for at, name in enumerate(names):
-                matrix[:, at] = float_column(own, name)
-            yield _Part(np.full(own.num_rows, sample), ids[kept].astype(np.uint32), matrix, assessable[kept])
+            yield sample, own, assessable
 
 
 def _by_sample(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
@@ -250,10 +252,10 @@ def _of_samples(path: Path, column: str, figure: Callable[[NDArray[np.float64]],
 
 def _labelled_rows(
     table: _Part,
-    matrix: NDArray[np.float64],
     names: tuple[str, ...],
-    relative: NDArray[np.bool_],
     labels: Labels,
+    drawn: Mapping[str, NDArray[np.uint32]],
+    settings: TrainClassifierSettings,
     where: str,
     missing: tuple[str, ...],
 ) -> ReadCells:
@@ -270,10 +272,16 @@ def _labelled_rows(
     kept = [key for key in keys if table.assessable[at[key]]]
     rows = np.array([at[key] for key in kept], np.int64)
     said = [labels[sample][cell_id] for sample, cell_id in kept]
+    slides = None
+    if settings.relative != "none":
+        samples = sorted(labels)
+        values = (table.matrix[[at[sample, cell_id] for cell_id in drawn[sample].tolist()]] for sample in samples)
+        of = np.searchsorted(samples, [sample for sample, _ in kept])
+        slides = SlideCells(settings.relative, settings.relative_share, tuple(values), of)
     cells = TrainingCells(
-        matrix[rows], np.array([abnormal for _, abnormal, _ in said], bool),
+        table.matrix[rows], np.array([abnormal for _, abnormal, _ in said], bool),
         np.array([group for *_, group in said], np.str_), np.array([name for name, *_ in said], np.str_), names,
-        relative, where,
+        where, slides,
     )  # fmt: skip
     return ReadCells(cells, table.sample[rows], table.cell_id[rows], len(keys) - len(kept), missing)
 
@@ -284,10 +292,16 @@ def read_class_table(source: ClassTable, settings: TrainClassifierSettings) -> R
     Raises
     ------
     ConfigError
-        If a class is neither healthy nor abnormal, or a setting names what the table lacks.
+        If a class is neither healthy nor abnormal, a setting names what the table lacks, or asks for values relative to
+        slides.
     TableError
         If the table cannot be read or lacks a column.
     """
+    if settings.relative != "none":
+        raise ConfigError(
+            f"{source.path}: relative is {settings.relative!r}, but a table of features and classes does not hold the "
+            "other cells of its slides; give measurements and labels, or leave it at 'none'"
+        )
     table = read_table(source.path)
     for name in (source.class_column, *filter(None, [source.group_column])):
         if name not in table.column_names:
@@ -313,7 +327,6 @@ def read_class_table(source: ClassTable, settings: TrainClassifierSettings) -> R
         _texts(table, source.group_column),
         classes,
         names,
-        np.zeros(len(names), bool),
         where,
     )
     return ReadCells(cells, _texts(table, ""), np.arange(1, table.num_rows + 1, dtype=np.uint32))

@@ -162,7 +162,7 @@ def evaluate_left_out(
     )  # fmt: skip
     for fold, (split, parts) in enumerate(zip(outer, inner, strict=True)):
         model, _ = _assemble(cells, split.train, parts, made, settings, "he")
-        matrix = cells.matrix[split.test][:, made[split.train.tobytes()].columns]
+        matrix = made[split.train.tobytes()].seen(cells, split.test)
         out.fold[split.test] = fold
         out.threshold[split.test] = model.threshold
         out.margin[split.test] = predict_margin(model, matrix)
@@ -192,9 +192,12 @@ def _assemble(
         probability[split.test] = calibrate(own, margin[split.test], prior)
     healthy, abnormal = nonconformity(probability, cells.abnormal, cells.groups)
     fit = made[rows.tobytes()]
+    features = _features(cells, rows, fit)
+    relative = {feature.name for feature in features if feature.relative}
     model = replace(
         fit.bare(),
-        features=_features(cells, rows, fit),
+        features=features,
+        travel=fit.travel.needed_for(relative) if fit.travel and relative else None,
         calibration=_calibration(cells, margin, settings),
         prior=prior,
         threshold=prior if settings.threshold == "even" else settings.threshold,
@@ -224,15 +227,14 @@ def _calibration(cells: TrainingCells, margin: NDArray[np.float64], settings: Tr
 
 def _features(cells: TrainingCells, rows: NDArray[np.int64], fit: MarginFit) -> tuple[ModelFeature, ...]:
     """What reasons quote of healthy cells: median and central 95 % of those trained on."""
-    healthy = cells.matrix[rows[~cells.abnormal[rows]]][:, fit.columns]
+    healthy = fit.seen(cells, rows[~cells.abnormal[rows]])
     healthy = np.where(np.isfinite(healthy), healthy, np.nan)
     # a column that no healthy cell has keeps NaN, without a warning
     known = np.isfinite(healthy).any(axis=0)
     found = np.full((3, healthy.shape[1]), np.nan)
     found[:, known] = np.nanquantile(healthy[:, known], [0.5, 0.025, 0.975], axis=0)
     return tuple(
-        ModelFeature(cells.names[column], bool(cells.relative[column]), *found[:, at].tolist())
-        for at, column in enumerate(fit.columns.tolist())
+        ModelFeature(*cells.feature(column), *found[:, at].tolist()) for at, column in enumerate(fit.columns.tolist())
     )
 
 

@@ -153,14 +153,15 @@ def group_columns(cells: TrainingCells, settings: TrainClassifierSettings) -> tu
     names, code = np.unique(cells.groups[rows], return_inverse=True)
     if names.size < 2:
         return ()
+    matrix = cells.seen(rows, cells.travel_of(np.arange(cells.abnormal.size)))
     found = []
-    for column, name in enumerate(cells.names):
-        values = cells.matrix[rows, column]
+    for column, values in enumerate(matrix.T):
         # what was not measured ranks first
         ranks = rankdata(np.where(np.isfinite(values), values, -np.inf))
         between, accuracy = _between(ranks, code), _tree_accuracy(ranks, code, settings.seed)
         if max(between, accuracy) >= settings.leak_accuracy:
-            found.append(GroupColumn(name, accuracy, between))
+            name, relative = cells.feature(column)
+            found.append(GroupColumn(f"{name} relative to the slide" if relative else name, accuracy, between))
     return tuple(sorted(found, key=lambda column: (-max(column.accuracy, column.between), column.name)))
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellseg.classify.calibration import Calibration
 from cellseg.classify.supervised import Classifier, LinearMember, ModelFeature, TreeMember, predict_margin
+from cellseg.classify.travel import Travel, fit_travel, relate, slide_frame
 from cellseg.classify_config import TrainClassifierSettings
 from cellseg.errors import ConfigError
 from cellseg.train.grouped import Split, grouped_splits, random_splits, training_weights
@@ -21,23 +23,37 @@ from cellseg.types import Progress, silent
 
 
 @dataclass(frozen=True)
+class SlideCells:
+    """What values relative to a slide are made of: cells of each slide as measured, labelled or not.
+
+    `kind` and `share` are those of `Travel`; `values` has of each slide the features (k, p) of some cells that can be
+    judged; `of` (n,) int64 says which slide each labelled cell is of.
+    """
+
+    kind: Literal["slide", "normal"]
+    share: float
+    values: tuple[NDArray[np.float64], ...]
+    of: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class TrainingCells:
     """Cells whose class is known, one row each.
 
     Attributes
     ----------
     matrix : (n, p) ndarray of float64
-        Features; what is not finite was not measured.
+        Features as measured; what is not finite was not measured.
     abnormal : (n,) ndarray of bool
         The truth.
     groups, classes : (n,) ndarray of str
         Patient or slide ("" is unknown), and fine class.
     names : tuple of str
         Columns of the cells table, one a feature.
-    relative : (p,) ndarray of bool
-        Whether the value is against the slide's own cells that look normal.
     where : str
         What messages call the table.
+    slides : SlideCells or None
+        Cells of the same slides, where models see values relative to them beside those as measured.
     """
 
     matrix: NDArray[np.float64]
@@ -45,27 +61,62 @@ class TrainingCells:
     groups: NDArray[np.str_]
     classes: NDArray[np.str_]
     names: tuple[str, ...]
-    relative: NDArray[np.bool_]
     where: str = "labelled cells"
+    slides: SlideCells | None = None
 
     def take(self, rows: NDArray[np.int64]) -> TrainingCells:
         """These rows alone."""
+        slides = self.slides and replace(self.slides, of=self.slides.of[rows])
         return TrainingCells(
-            self.matrix[rows], self.abnormal[rows], self.groups[rows], self.classes[rows], self.names, self.relative,
-            self.where,
+            self.matrix[rows], self.abnormal[rows], self.groups[rows], self.classes[rows], self.names, self.where,
+            slides,
         )  # fmt: skip
+
+    def travel_of(self, rows: NDArray[np.int64]) -> Travel | None:
+        """How values are made relative to slides by a model of these rows: their healthy cells alone shape it."""
+        if self.slides is None:
+            return None
+        healthy = self.matrix[rows[~self.abnormal[rows]]]
+        return fit_travel(healthy, self.names, kind=self.slides.kind, share=self.slides.share)
+
+    def seen(self, rows: NDArray[np.int64], travel: Travel | None) -> NDArray[np.float64]:
+        """What a model of this travel sees of these rows: (k, p) as measured, beside them (k, p) relative to the slide.
+
+        Relative values are NaN in columns that do not travel, and in slides of too few cells. Without travel there are
+        none.
+        """
+        matrix = self.matrix[rows]
+        if travel is None or self.slides is None:
+            return matrix
+        at = np.array([self.names.index(name) for name in travel.columns], np.int64)
+        relative = np.full(matrix.shape, np.nan)
+        of = self.slides.of[rows]
+        for slide in np.unique(of).tolist():
+            own = np.flatnonzero(of == slide)
+            frame = slide_frame(self.slides.values[slide][:, at], travel)
+            relative[np.ix_(own, at)] = relate(matrix[np.ix_(own, at)], frame)
+        return np.hstack([matrix, relative])
+
+    def feature(self, column: int) -> tuple[str, bool]:
+        """Name of a column of `seen`, and whether its values are relative to the slide."""
+        return self.names[column % len(self.names)], column >= len(self.names)
 
 
 @dataclass(frozen=True)
 class MarginFit:
-    """Members that are not calibrated yet, and the columns of matrix (rising) that they look at."""
+    """Members that are not calibrated yet, and the columns of `TrainingCells.seen` (rising) that they look at."""
 
     columns: NDArray[np.int64]
     members: tuple[LinearMember | TreeMember, ...]
+    travel: Travel | None = None
 
-    def margin(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Log-odds (n,) of cells (n, p) with all columns."""
-        return predict_margin(self.bare(), matrix[:, self.columns])
+    def seen(self, cells: TrainingCells, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """What the members look at (k, p) of these rows."""
+        return cells.seen(rows, self.travel)[:, self.columns]
+
+    def margin(self, cells: TrainingCells, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Log-odds (k,) of these rows."""
+        return predict_margin(self.bare(), self.seen(cells, rows))
 
     def bare(self) -> Classifier:
         """A model with these members whose calibration changes nothing and which has no conformal scores."""
@@ -161,8 +212,10 @@ def fit_margins(
 
 
 def _fit(cells: TrainingCells, rows: NDArray[np.int64], settings: TrainClassifierSettings) -> MarginFit:
+    travel = cells.travel_of(rows)
+    matrix = cells.seen(rows, travel)
+    matrix = np.where(np.isfinite(matrix), matrix, np.nan)
     cells = cells.take(rows)
-    matrix = np.where(np.isfinite(cells.matrix), cells.matrix, np.nan)
     columns = usable_features(matrix, settings.max_missing)
     if settings.select == "stable":
         columns = columns[
@@ -179,12 +232,12 @@ def _fit(cells: TrainingCells, rows: NDArray[np.int64], settings: TrainClassifie
     weights = training_weights(
         cells.abnormal, cells.groups, cells.classes, balance=settings.balance, power=settings.balance_power
     )
-    return MarginFit(columns, fit_members(matrix[:, columns], cells.abnormal, weights, settings))
+    return MarginFit(columns, fit_members(matrix[:, columns], cells.abnormal, weights, settings), travel)
 
 
 def left_out_margins(cells: TrainingCells, splits: Sequence[Split], made: MarginFits) -> NDArray[np.float64]:
     """Margins (n,) of all cells, each by the fit that its fold left it out of; NaN where no fold tests it."""
     margin = np.full(cells.abnormal.size, np.nan)
     for split in splits:
-        margin[split.test] = made[split.train.tobytes()].margin(cells.matrix[split.test])
+        margin[split.test] = made[split.train.tobytes()].margin(cells, split.test)
     return margin

@@ -11,6 +11,7 @@ import pytest
 from cellseg.classify.calibration import Calibration
 from cellseg.classify.model_form import classifier_from_arrays, classifier_to_arrays
 from cellseg.classify.supervised import Classifier, LinearMember, ModelFeature, TreeMember, predict_probability
+from cellseg.classify.travel import Travel
 from cellseg.classify.trees import TreeEnsemble
 from cellseg.errors import ModelError
 
@@ -36,6 +37,7 @@ def model():
         calibration=Calibration("isotonic", x=np.array([-1.0, 1.0]), y=np.array([0.1, 0.9])), prior=0.3, threshold=0.4,
         conformal_healthy=np.array([0.1]), conformal_healthy_weights=np.ones(1), conformal_abnormal=np.empty(0),
         conformal_abnormal_weights=np.empty(0), stain="he", classes={"n": "healthy"}, story={"version": "1"},
+        travel=Travel("normal", 0.4, ("a", "c"), np.array([1.0, -2.0]), np.array([0.5, 3.0])),
     )  # fmt: skip
 
 
@@ -53,6 +55,8 @@ def test_comes_back_as_it_was():
     assert np.isnan(back.features[1].healthy_low)
     for name in ("prior", "threshold", "stain", "classes", "story"):
         assert getattr(back, name) == getattr(model(), name)
+    assert (back.travel.kind, back.travel.share, back.travel.columns) == ("normal", 0.4, ("a", "c"))
+    assert (back.travel.centre.tolist(), back.travel.scale.tolist()) == ([1.0, -2.0], [0.5, 3.0])
     again, values = through_json(back)
     assert values == through_json(model())[1]
     assert again.keys() == classifier_to_arrays(model())[0].keys()
@@ -83,6 +87,9 @@ def test_each_value_is_needed(gone):
         ("member_weights", np.ones(1)),
         ("calibration.x", np.array([1.0, -1.0])),
         ("features.healthy_low", np.zeros(3)),
+        ("travel.centre", np.zeros(3)),
+        ("travel.scale", np.array([0.5, 0.0])),
+        ("travel.scale", np.array([0.5, NAN])),
     ],
 )
 def test_parts_that_do_not_fit(name, array):
@@ -98,3 +105,25 @@ def test_a_calibration_of_another_kind():
     values["calibration"]["kind"] = "beta"
     with pytest.raises(ModelError, match="kind 'beta'"):
         classifier_from_arrays(arrays, values, "m")
+
+
+def test_values_as_measured_alone_need_no_travel():
+    features = tuple(replace(one, relative=False) for one in model().features)
+    arrays, values = through_json(replace(model(), features=features, travel=None))
+    assert not [name for name in [*arrays, *values] if "travel" in name]
+    assert classifier_from_arrays(arrays, values, "m").travel is None
+
+
+@pytest.mark.parametrize(
+    ("travel", "words"),
+    [
+        ({"kind": "group", "share": 0.4, "columns": ["a", "c"]}, "of kind 'group'"),
+        ({"kind": "normal", "share": 0.0, "columns": ["a", "c"]}, "relative to 0.0 of the cells"),
+        ({"kind": "normal", "share": 0.4, "columns": ["b", "c"]}, "a relative to a slide, without the healthy cells'"),
+        ({"kind": "normal", "share": 0.4}, "lacks a part"),
+    ],
+)
+def test_travel_that_does_not_fit(travel, words):
+    arrays, values = through_json(model())
+    with pytest.raises(ModelError, match=words):
+        classifier_from_arrays(arrays, values | {"travel": travel}, "m")

@@ -21,7 +21,9 @@ from cellseg.classify.supervised import (
     predict_margin,
     predict_probability,
     prediction_sets,
+    see_cells,
 )
+from cellseg.classify.travel import Frame, Travel
 from cellseg.errors import ModelError
 
 NAN = float("nan")
@@ -47,6 +49,9 @@ def model(**changes):
         story={"command": "cellseg train classifier"},
     )  # fmt: skip
     return replace(made, **changes)
+
+
+TRAVEL = Travel("normal", 0.4, NAMES, np.array([50.0, 0.95]), np.array([10.0, 0.05]))
 
 
 def sigmoid(x):
@@ -167,18 +172,18 @@ class TestJudge:
 
     def test_reasons_quote_what_they_are_handed(self):
         # the model sees values against the slide; the text has units and the slide's own interval
-        relative = model(features=tuple(replace(one, relative=True) for one in model().features))
+        relative = model(features=tuple(replace(one, relative=True) for one in model().features), travel=TRAVEL)
         seen = np.array([[80.0, 0.95]])
         assert reasons(judge_by_model(seen, relative, coverage=0.9))[0, "abnormal"] == [
             "nucleus_area_um2 relative to the slide 80 (healthy 38-62, high)"
         ]
         quoted = Quoted(np.array([[142.0, 0.9]]), np.array([38.0, 0.8]), np.array([91.0, 1.0]))
         assert reasons(judge_by_model(seen, relative, coverage=0.9, quoted=quoted))[0, "abnormal"] == [
-            "nucleus_area_um2 142 um2 (healthy 38-91, high)"
+            "nucleus_area_um2 142 um2 (healthy 38-91 on this slide, high)"
         ]
         low = replace(quoted, raw=np.array([[12.0, 0.9]]))
         assert reasons(judge_by_model(seen, relative, coverage=0.9, quoted=low))[0, "abnormal"] == [
-            "nucleus_area_um2 12 um2 (healthy 38-91, low)"
+            "nucleus_area_um2 12 um2 (healthy 38-91 on this slide, low)"
         ]
 
     def test_features_that_no_healthy_cell_has(self):
@@ -238,11 +243,54 @@ class TestJudge:
         with pytest.raises(ModelError, match=r"nucleus_solidity, which this table lacks; add the families shape"):
             check_classifier(model(), NAMES[:1], "he", "t")
 
-    def test_values_relative_to_the_slide_are_refused_rather_than_judged_as_measured(self):
+    def test_columns_that_only_tell_what_looks_normal_are_asked_for_too(self):
         first, second = model().features
-        relative = model(features=(replace(first, relative=True), second))
-        with pytest.raises(ModelError, match="judges by nucleus_area_um2 relative to the slide's own cells"):
+        more = Travel("normal", 0.4, (NAMES[0], "nucleus_extent"), np.zeros(2), np.ones(2))
+        relative = model(features=(replace(first, relative=True), second), travel=more)
+        assert relative.inputs == (*NAMES, "nucleus_extent")
+        with pytest.raises(ModelError, match=r"judges by nucleus_extent, which this table lacks"):
             check_classifier(relative, NAMES, "he", "t")
+        check_classifier(relative, relative.inputs, "he", "t")
+
+
+class TestSeeCells:
+    def both(self):
+        """Sees the area as measured and against the slide; the second tells more. Healthy: within 1 and 2 of it."""
+        area = model().features[0]
+        against = ModelFeature(NAMES[0], relative=True, healthy_median=0.0, healthy_low=-1.0, healthy_high=2.0)
+        member = LinearMember(
+            centre=np.array([50.0, 0.0]), scale=np.array([10.0, 1.0]), fill=np.zeros(2), weights=np.array([0.5, 1.0]),
+            bias=0.0, clip=5.0,
+        )  # fmt: skip
+        return model(features=(area, against), members=(member,), travel=TRAVEL)
+
+    def test_values_and_what_is_quoted_by_hand(self):
+        frame = Frame(np.array([70.0, 0.9]), np.array([5.0, 0.1]))
+        seen, quoted = see_cells(self.both(), np.array([[80.0, 0.5], [NAN, 0.5], [500.0, 0.5]]), frame)
+        np.testing.assert_array_equal(seen, [[80, 2], [NAN, NAN], [500, 20]])
+        np.testing.assert_array_equal(quoted.raw[:, 0], quoted.raw[:, 1])
+        assert (quoted.low.tolist(), quoted.high.tolist()) == ([38.0, 65.0], [62.0, 80.0])
+
+    def test_without_a_frame_nothing_is_known_against_the_slide(self):
+        seen, quoted = see_cells(self.both(), np.array([[80.0, 0.5]]))
+        np.testing.assert_array_equal(seen, [[80, NAN]])
+        assert np.isnan(quoted.high[1])
+
+    def test_a_model_of_values_as_measured_sees_just_them(self):
+        cells = np.array([[80.0, 0.5]])
+        assert see_cells(model(), cells) == (cells, None)
+
+    def test_a_column_seen_twice_is_one_reason_told_by_what_moved_more(self):
+        both, slide = self.both(), Frame(np.array([70.0, 0.9]), np.array([5.0, 0.1]))
+        seen, quoted = see_cells(both, np.array([[90.0, 0.5]]), slide)
+        assert reasons(judge_by_model(seen, both, coverage=0.9, quoted=quoted))[0, "abnormal"] == [
+            "nucleus_area_um2 90 um2 (healthy 65-80 on this slide, high)"
+        ]
+        alike = Frame(np.array([89.0, 0.9]), np.array([5.0, 0.1]))
+        seen, quoted = see_cells(both, np.array([[90.0, 0.5]]), alike)
+        assert reasons(judge_by_model(seen, both, coverage=0.9, quoted=quoted))[0, "abnormal"] == [
+            "nucleus_area_um2 90 um2 (healthy 38-62, high)"
+        ]
 
 
 class TestParts:
@@ -251,6 +299,7 @@ class TestParts:
         [
             ({"member_weights": np.ones(2)}, "1 members with weights of shape"),
             ({"features": model().features[:1]}, "does not fit 1 features"),
+            ({"features": (replace(model().features[0], relative=True), model().features[1])}, "relative to a slide"),
             ({"conformal_healthy": np.zeros(3)}, "scores of healthy cells that do not fit"),
             ({"conformal_abnormal_weights": np.zeros(3)}, "scores of abnormal cells that do not fit"),
         ],

@@ -277,26 +277,74 @@ def test_features_that_some_table_lacks_are_left_out_and_told(slides, tmp_path):
     assert read.missing == ("nucleus_solidity",)
 
 
-def test_relative_features_stand_beside_raw_ones_and_see_every_cell(slides, tmp_path):
+def test_cells_without_label_tell_what_a_slide_looks_like(slides, tmp_path):
     folder, _ = slides
-    labels = write_labels(tmp_path / "l.parquet", SAMPLES[1:])
-    seen = []
-
-    def travel(cells):
-        seen.append(cells)
-        return cells.matrix[:, :1] - 60, ("nucleus_area_um2",)
-
+    labels = write_labels(tmp_path / "l.parquet", SAMPLES[1:], drop={("b1", cell) for cell in range(3, 41)})
     exclude = ExcludeSettings(min_focus_fraction=0)
-    read = read_training_cells([folder], labels, FAST, exclude, travel=travel)
-    (slide,) = seen
-    assert slide.matrix.shape == (200, 3)
-    assert slide.assessable.sum() == 198
-    assert set(slide.group[slide.sample == "a1"].tolist()) == {""}
-    assert set(slide.group[slide.sample == "b1"].tolist()) == {"b"}
-    assert read.cells.names == (*slide.names, "nucleus_area_um2")
-    assert read.cells.relative.tolist() == [False, False, False, True]
-    np.testing.assert_array_equal(read.cells.matrix[:, 3], read.cells.matrix[:, 0] - 60)
-    assert read.cells.abnormal.size == 159
+    relative = FAST.model_copy(update={"relative": "normal", "relative_share": 0.3})
+    read = read_training_cells([folder], labels, relative, exclude)
+    # c1 has a cell at the border; a1 has no label
+    assert [len(values) for values in read.cells.slides.values] == [40, 40, 39, 40]
+    assert (read.cells.slides.kind, read.cells.slides.share) == ("normal", 0.3)
+    assert read.cells.slides.of.tolist() == np.repeat([0, 1, 2, 3], [40, 2, 39, 40]).tolist()
+    plain = read_training_cells([folder], labels, FAST, exclude)
+    assert plain.cells.slides is None
+    np.testing.assert_array_equal(read.cells.matrix, plain.cells.matrix)
+    area = read.cells.names.index("nucleus_area_um2")
+    path = folder / "samples/b1/measure/measurements.parquet"
+    np.testing.assert_array_equal(read.cells.slides.values[1][:, area], read_table(path)["nucleus_area_um2"].to_numpy())
+
+
+def test_cells_that_tell_of_a_large_slide_are_evenly_spaced_in_any_table(tmp_path):
+    table = measured(1203, sample="a1")
+    parts = [table.slice(700), table.slice(0, 700).take(np.arange(700)[::-1])]
+    whole = write_measured(tmp_path / "one" / "a.parquet", table)
+    two = [
+        write_measured(tmp_path / "two" / f"{at}.parquet", part.slice(0, 9), part.slice(9))
+        for at, part in enumerate(parts)
+    ]
+    labels = write_labels(tmp_path / "l.parquet", ["a1"])
+    relative = FAST.model_copy(update={"relative": "slide"})
+    one, other = (read_training_cells(paths, labels, relative, NO_EXCLUSION) for paths in ([whole], two))
+    (values,) = one.cells.slides.values
+    np.testing.assert_array_equal(values, other.cells.slides.values[0])
+    drawn = table["nucleus_area_um2"].to_numpy()[np.linspace(0, 1202, 500).astype(int)]
+    np.testing.assert_array_equal(values[:, one.cells.names.index("nucleus_area_um2")], drawn)
+
+
+@pytest.mark.parametrize("kind", ["slide", "normal"])
+def test_relative_values_are_written_into_model_and_story(slides, tmp_path, kind):
+    settings = FAST.model_copy(update={"relative": kind, "features": ("area_um2", "solidity")})
+    report = train_classifier(request(slides, tmp_path / "m.safetensors", settings=settings, permutations=1))
+    model = read_classifier(tmp_path / "m.safetensors")
+    assert report["settings"]["train"]["relative"] == kind
+    assert [feature.relative for feature in model.features] == [False, False, True, True]
+    assert (model.travel.kind, model.travel.columns) == (kind, ("nucleus_area_um2", "nucleus_solidity"))
+    assert "note: 2 of 4 features are values against the cells of their sample" in format_report(report)
+    assert report["held_out"]["mean"]["auroc"] > 0.9
+    plain = train_classifier(request(slides, tmp_path / "p.safetensors"))
+    assert "relative" not in plain["settings"]["train"]
+    assert read_classifier(tmp_path / "p.safetensors").travel is None
+
+
+def test_slides_of_too_few_cells_are_told(slides, tmp_path):
+    folder = write_slides(tmp_path / "run", SAMPLES)
+    write_measured(folder / "samples/a2/measure/measurements.parquet", measured(4, sample="a2"))
+    labels = write_labels(tmp_path / "l.parquet", SAMPLES, drop={("a2", cell) for cell in range(5, 41)})
+    settings = FAST.model_copy(update={"relative": "normal"})
+    report = train_classifier(request((folder, labels), tmp_path / "m.safetensors", settings=settings, leaks=False))
+    assert "4 cells have no such values: their samples have fewer than 5 of these" in report["notes"]
+
+
+def test_relative_values_give_the_same_bytes_from_any_order_and_number_of_workers(slides, tmp_path):
+    folder, labels = slides
+    tables = find_measurements([folder])
+    settings = FAST.model_copy(update={"model": "both", "relative": "normal"})
+    for name, paths, workers in (("one", tables, 1), ("two", tables[::-1], 3)):
+        source = LabelledTables(tuple(paths), labels, ExcludeSettings(min_focus_fraction=0))
+        train_classifier(ClassifierRequest(source, tmp_path / name / "m.safetensors", settings, workers=workers))
+    for file in ("m.safetensors", "m.report.json", "m.predictions.parquet"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
 def test_csv_tables_give_the_same_cells(slides, tmp_path):
@@ -345,6 +393,12 @@ def test_class_table_by_hand(tmp_path):
 def test_class_table_with_unclear_classes_is_refused(tmp_path, source, fault):
     with pytest.raises((ConfigError, TableError), match=fault):
         read_class_table(ClassTable(class_table(tmp_path), **source), TrainClassifierSettings())
+
+
+def test_class_table_has_no_slides(tmp_path):
+    source = ClassTable(class_table(tmp_path), "kind", ("M",))
+    with pytest.raises(ConfigError, match="relative is 'slide', but a table of features and classes does not hold"):
+        read_class_table(source, TrainClassifierSettings(relative="slide"))
 
 
 def test_nan_has_no_word_in_json():

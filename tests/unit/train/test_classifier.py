@@ -290,7 +290,7 @@ def test_selection_looks_at_training_groups_alone():
     cells = labelled_cells(n_groups=4, n_cells=100)
     cells = replace(
         cells, matrix=np.column_stack([cells.matrix, np.random.default_rng(2).normal(size=(400, 8))]),
-        names=(*cells.names, *(f"noise{i}" for i in range(8))), relative=np.zeros(12, bool),
+        names=(*cells.names, *(f"noise{i}" for i in range(8))),
     )  # fmt: skip
     settings = LINEAR.model_copy(update={"select": "stable"})
     rows = cells.groups == "g0"
@@ -305,7 +305,7 @@ def test_a_column_that_tells_the_slide_is_caught():
     # groups differ in their share of abnormal cells, so that knowing the slide helps within it and misleads outside
     cells = labelled_cells(n_groups=8, strength=0.0, shares=[0.05, 0.95] * 4, slide_column=True)
     names = (*cells.names[:3], cells.names[4])
-    cells = replace(cells, matrix=cells.matrix[:, [0, 1, 2, 4]], names=names, relative=np.zeros(4, bool))
+    cells = replace(cells, matrix=cells.matrix[:, [0, 1, 2, 4]], names=names)
     report = leak_check(cells, FAST.model_copy(update={"model": "boosting", "trees": 60}))
     assert report.random_auroc > 0.85
     assert report.grouped_auroc < 0.65
