@@ -1,4 +1,4 @@
-"""The fit on slides: draws that hang on no order, how features are matched; and slides that lie far from a reference."""
+"""The fit on slides: draws that hang on no order, how features are matched, and slides far from a reference."""
 
 from __future__ import annotations
 

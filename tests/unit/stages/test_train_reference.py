@@ -116,7 +116,8 @@ def test_writes_a_reference_that_judges_slides(slides, tmp_path):
 def test_predictions_are_ranked_by_score_and_called_by_status(slides, tmp_path):
     train_reference(request(slides, tmp_path / "r.json"))
     path = tmp_path / "r.predictions.parquet"
-    table = assert_table_of_predictions(path)
+    assert read_table(path).schema == schema_of(REFERENCE_PREDICTION_COLUMNS)
+    table = predictions(tmp_path)
     keys = list(zip(table["sample"], table["cell_id"], strict=True))
     assert keys == sorted(keys) and len(keys) == 5 * N - 2 and ("a1", 1) not in keys
     assert set(table["scored_by"]) == {"reference"}
@@ -126,12 +127,6 @@ def test_predictions_are_ranked_by_score_and_called_by_status(slides, tmp_path):
     np.testing.assert_array_equal(cells.probability, table["abnormal_probability"])
     np.testing.assert_array_equal(cells.called, table["status"] == "abnormal")
     assert verdict_figures(cells)["auroc"] > 0.95
-
-
-def assert_table_of_predictions(path):
-    table = read_table(path)
-    assert table.schema == schema_of(REFERENCE_PREDICTION_COLUMNS)
-    return table.to_pandas()
 
 
 def test_figures_are_those_of_the_predictions(slides, tmp_path):
