@@ -204,6 +204,29 @@ class LabelSettings(Settings):
         return self
 
 
+class TrainLookSettings(Settings):
+    """A network that looks at pictures of the cells, trained on the same cells as a member of the model."""
+
+    enabled: bool = False
+    """true: train one; it needs the images."""
+    side_px: int = Field(default=48, ge=16, le=256, multiple_of=8)
+    """px; side of a picture."""
+    mpp: float = Field(default=0.25, gt=0)
+    """um a pixel of the picture; with side_px the field, which should hold a large cell and some of what is around it."""
+    width: int = Field(default=24, ge=4, le=128)
+    """channels of the first convolution; the last has 4 times as many."""
+    epochs: int = Field(default=8, ge=1, le=1000)
+    """times as many pictures as there are cells are drawn, by the cells' weights."""
+    batch: int = Field(default=128, ge=8, le=4096)
+    """pictures a step."""
+    rate: float = Field(default=0.003, gt=0)
+    """highest learning rate, of one rise and one long fall."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """pull of weights to zero."""
+    smoothing: float = Field(default=0.02, ge=0, lt=0.5)
+    """how far from 0 and 1 the targets are, so that odd labels do not make it sure."""
+
+
 class TrainClassifierSettings(Settings):
     """How `cellseg train classifier` makes a supervised model, and how it is tested."""
 
@@ -245,6 +268,7 @@ class TrainClassifierSettings(Settings):
     """share of abnormal cells that probabilities assume; groups: the mean of the shares of the groups trained on; 0.5: no opinion."""
     threshold: Literal["even"] | Annotated[float, Field(gt=0, lt=1)] = "even"
     """probability over which a cell is called abnormal; even: that of a cell that speaks for neither class, the share assumed."""
+    look: TrainLookSettings = TrainLookSettings()
     penalty: float = Field(default=0.01, gt=0)
     """logistic: weight of half the squared coefficients against the mean loss of a cell; larger is smoother."""
     clip: float = Field(default=5.0, gt=0)

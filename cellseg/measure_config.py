@@ -12,7 +12,7 @@ Family = Literal[
     "shape", "form", "outline", "fourier", "moments", "zernike", "touching", "wdbc10", "erythrocyte",
     "intensity", "distribution", "gradient", "radial", "radial_zernike", "granularity", "lbp", "haralick",
     "run_length", "size_zone", "dependence", "chromatin",
-    "compartments", "focus", "herlev20", "neighborhood", "delaunay", "contrast", "pleomorphism",
+    "compartments", "focus", "appearance", "herlev20", "neighborhood", "delaunay", "contrast", "pleomorphism",
 ]  # fmt: skip
 CompartmentFamily = Literal[
     "shape", "form", "outline", "fourier", "moments", "zernike", "intensity", "distribution", "gradient", "radial",
@@ -54,5 +54,7 @@ class MeasureSettings(Settings):
     """um; cells farther apart than this are not joined in clusters of neighbours."""
     contrast_features: tuple[str, ...] = ("area_um2", "circularity", "eccentricity")
     """columns that the family contrast compares with the neighbours'."""
+    appearance_network: str = ""
+    """the network of the family appearance: redcell_look, which is in the package, or a .safetensors file of your own."""
     pleomorphism_radius_um: Micrometers = 50.0
     """um; the family pleomorphism looks at the cells within this radius."""

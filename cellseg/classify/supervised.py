@@ -232,6 +232,7 @@ def check_classifier(model: Classifier, names: Collection[str], stain: Stain, wh
         raise ModelError(
             f"{where}: the model judges by {', '.join(missing)}, which this table lacks; add the families "
             f"{', '.join(families)} to measure.families, with the planes that the model was trained on"
+            + (" and, in measure.appearance_network, its network" if "appearance" in families else "")
         )
 
 

@@ -39,6 +39,7 @@ _PLACEHOLDERS = {
     "ring": r"\d+",
     "k": r"\d+",
     "radius": r"\d+(?:p\d+)?",
+    "network": r"[a-z0-9_]+",
 }
 _PREFIX = {"cell": "", "compartment": f"{_COMPARTMENT}_", "plane": f"{_COMPARTMENT}_{_PLANE}_"}
 

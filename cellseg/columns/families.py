@@ -6,6 +6,7 @@ Which families are measured is a setting (`measure_config.py`); what measures th
 from __future__ import annotations
 
 from cellseg.columns import (
+    appearance,
     chromatin,
     compartments,
     distribution,
@@ -54,6 +55,7 @@ ABOUT: dict[str, str] = {
     "chromatin": "clumps, margination and nucleoli",
     "compartments": "cytoplasm and cell around each nucleus against the nucleus",
     "focus": "how sharp the outline is",
+    "appearance": "what a trained network makes of the cell's picture (off unless a network is named)",
     "herlev20": "the twenty features of the Herlev Pap-smear data",
     "neighborhood": "distances to the nearest cells, density around",
     "delaunay": "the Delaunay graph of the centroids and its Voronoi regions",
@@ -69,5 +71,5 @@ OF_COMPARTMENTS: tuple[Column, ...] = (
     *granularity.COLUMNS, *lbp.COLUMNS, *haralick.COLUMNS, *ibsi.COLUMNS, *chromatin.COLUMNS,
 )  # fmt: skip
 """What is measured in a compartment, family by family."""
-OF_CELLS: tuple[Column, ...] = (*compartments.COLUMNS, *focus.COLUMNS, *herlev.COLUMNS, *neighborhood.COLUMNS)
+OF_CELLS: tuple[Column, ...] = (*compartments.COLUMNS, *focus.COLUMNS, *appearance.COLUMNS, *herlev.COLUMNS, *neighborhood.COLUMNS)
 """What is measured once a cell."""

@@ -8,6 +8,7 @@ from cellseg.columns import Column, columns_of, full_name, safe_names
 from cellseg.columns.haralick import DIRECTIONS
 from cellseg.errors import ConfigError
 from cellseg.measure.compartments import ring_margin_px
+from cellseg.measure.crops import CropField, network_name
 from cellseg.measure.neighborhood import N_NEAREST, radius_text
 from cellseg.measure.registry import PLANE_FAMILIES, PLEOMORPHIC
 from cellseg.measure.view import detail_planes, outlined, plane_names, staining_plane
@@ -40,6 +41,7 @@ def _texts(recipe: Recipe, settings: MeasureSettings) -> dict[str, list[str]]:
         "radius": [radius_text(radius) for radius in settings.density_radii_um],
         "distance": [str(distance) for distance in settings.texture_distances_px],
         "direction": [str(degrees) for degrees in DIRECTIONS] if settings.texture_each_direction else [],
+        "network": [network_name(settings.appearance_network)] if settings.appearance_network else [],
         "ring": [str(ring + 1) for ring in range(settings.n_rings)],
         "feature": list(settings.contrast_features),
         "plane": list(detail_planes(recipe, settings)) if both else [],
@@ -55,10 +57,11 @@ def compartment_families(recipe: Recipe, settings: MeasureSettings) -> dict[str,
     return {own: settings.families, **{name: families for name, families in more.items() if families}}
 
 
-def margin_px(recipe: Recipe, settings: MeasureSettings) -> int:
-    """Pixels around a cell's box that bear on its measurements."""
+def margin_px(recipe: Recipe, settings: MeasureSettings, field: CropField | None = None) -> int:
+    """Pixels around a cell's box that bear on its measurements; `field` is of the network that looks at it, if any."""
     has_ring = len(compartment_families(recipe, settings)) > 1
-    return ring_margin_px(settings.ring_um / recipe.mpp) if has_ring else 1
+    margin = ring_margin_px(settings.ring_um / recipe.mpp) if has_ring else 1
+    return max(margin, field.reach_px(recipe.mpp)) if field else margin
 
 
 def late_inputs(names: Iterable[str], recipe: Recipe, settings: MeasureSettings) -> list[str]:

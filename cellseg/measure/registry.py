@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellseg.columns import full_name
+from cellseg.errors import ConfigError
 from cellseg.measure.boxes import Cells
 from cellseg.measure.cell_graph import CellGraph, build_graph, delaunay_edges
 from cellseg.measure.chromatin import measure_chromatin
 from cellseg.measure.contrast import measure_contrast, measure_pleomorphism
+from cellseg.measure.crops import cut_crops
 from cellseg.measure.delaunay import measure_delaunay
 from cellseg.measure.dependence import measure_dependence
 from cellseg.measure.distribution import measure_distribution
@@ -173,6 +175,15 @@ def _focus(view: CellWindow) -> Values:
     return {"edge_sharpness_per_um": sharpness}
 
 
+def _appearance(view: CellWindow) -> Values:
+    if view.look is None:
+        raise ConfigError(
+            "measure.families has appearance and no network looks at the cells; name one in measure.appearance_network"
+        )
+    crops = cut_crops(view.pixels, view.boxes, view.look.field, mpp=view.recipe.mpp)
+    return {f"appearance_{view.look.name}_logit": view.look.logits(crops)}
+
+
 def _neighborhood(cells: Cells, recipe: Recipe, settings: MeasureSettings) -> Values:
     return dict(
         measure_neighborhoods(
@@ -266,7 +277,7 @@ PLANE_FAMILIES: dict[str, Callable[[CellWindow, PlaneValues], Values]] = {
     "chromatin": _chromatin,
 }
 """Families that look at one plane in a compartment."""
-CELL_FAMILIES: dict[str, Callable[[CellWindow], Values]] = {"focus": _focus}
+CELL_FAMILIES: dict[str, Callable[[CellWindow], Values]] = {"focus": _focus, "appearance": _appearance}
 """Families that look at the outlined object and its surroundings, once a cell."""
 RING_FAMILIES: dict[str, Callable[[CellWindow, CellWindow], Values]] = {"herlev20": _herlev20}
 """Families that look at nucleus and cytoplasm of the same cells; `compartments` is made of other columns."""

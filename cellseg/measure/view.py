@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellseg.errors import ConfigError
+from cellseg.measure.crops import CropField
 from cellseg.measure.grey_levels import Levels, quantize
 from cellseg.measure.patches import Patches, cut_patches, cut_pixels
 from cellseg.measure.radial import Rings, assign_rings
@@ -34,6 +35,24 @@ class PlaneValues:
     n_levels: int
 
 
+class Look(Protocol):
+    """A network that looks at pictures of cells (`crop_network.py`), which needs torch."""
+
+    @property
+    def field(self) -> CropField:
+        """Side and scale of its pictures."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The word in its column's name."""
+        ...
+
+    def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Log-odds (n,) of being abnormal of pictures (n, S, S, C)."""
+        ...
+
+
 @dataclass(frozen=True)
 class CellWindow:
     """Some cells whole, in a window with a margin of 1 px where the image has it.
@@ -48,6 +67,7 @@ class CellWindow:
     n_pixels: NDArray[np.int64]
     recipe: Recipe
     settings: MeasureSettings
+    look: Look | None = None
 
     @cached_property
     def patches(self) -> Patches:

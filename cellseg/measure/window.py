@@ -29,7 +29,7 @@ from cellseg.measure.registry import (
 )
 from cellseg.measure.saturation import measure_saturation
 from cellseg.measure.tissue import no_tissue
-from cellseg.measure.view import CellWindow, detail_planes, outlined
+from cellseg.measure.view import CellWindow, Look, detail_planes, outlined
 from cellseg.measure_config import MeasureSettings
 from cellseg.preprocess.recipe import Recipe
 from cellseg.types import Labels, Pixels, Window
@@ -49,9 +49,12 @@ class _Scene(NamedTuple):
     pixels: Pixels
     recipe: Recipe
     settings: MeasureSettings
+    look: Look | None = None
 
     def view(self, labels: Labels, cells: Cells) -> CellWindow:
-        return CellWindow(labels, self.pixels, cells.ids, cells.boxes, cells.n_pixels, self.recipe, self.settings)
+        return CellWindow(
+            labels, self.pixels, cells.ids, cells.boxes, cells.n_pixels, self.recipe, self.settings, self.look
+        )
 
 
 def measure_window(
@@ -64,6 +67,7 @@ def measure_window(
     settings: MeasureSettings,
     detected: Detected = UNSAID,
     tissue: Values | None = None,
+    look: Look | None = None,
 ) -> Values:
     """All columns of some cells but `sample` and those of whole slides, floats rounded.
 
@@ -86,6 +90,8 @@ def measure_window(
         What the segmentation said of the labels.
     tissue : dict of str to (n,) ndarray, optional
         What the tissue map says of the cells (`tissue_of_cells`); None where there is no map.
+    look : Look, optional
+        The network of the family `appearance`.
 
     Returns
     -------
@@ -94,7 +100,7 @@ def measure_window(
     """
     labels = np.ascontiguousarray(labels)
     here = Cells(cells.ids, cells.table - np.array([window.y0, window.y0, window.x0, window.x0, 0, 0, 0]))
-    scene = _Scene(np.ascontiguousarray(pixels), recipe, settings)  # type: ignore[arg-type]
+    scene = _Scene(np.ascontiguousarray(pixels), recipe, settings, look)  # type: ignore[arg-type]
     chosen = compartment_families(recipe, settings)
     own = outlined(recipe, settings)
     out = _positions(cells, recipe) | _measure_batches(scene, labels, here, chosen[own], own, once=True)

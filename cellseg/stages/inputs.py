@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from cellseg.classify.rules import conditions_of
 from cellseg.columns import find_measured
+from cellseg.columns.families import ABOUT
 from cellseg.config import Config
 from cellseg.errors import ConfigError, TableError
 from cellseg.io.samples import read_samples
@@ -59,8 +60,6 @@ def name_faults(config: Config) -> list[str]:
         for at, rule in enumerate(config.classify.rules)
         for path, one in conditions_of(rule, f"classify.rules.{at}")
     ]
-    if config.classify.reference.enabled:
-        named += [(f"classify.reference.features.{at}", f) for at, f in enumerate(config.classify.reference.features)]
     if config.classify.exclude.min_area_um2 > 0:
         named.append(("classify.exclude.min_area_um2", "area_um2"))
     if config.classify.exclude.min_focus_fraction > 0:
@@ -70,6 +69,17 @@ def name_faults(config: Config) -> list[str]:
     if "contrast" in config.measure.families:
         named += [(f"measure.contrast_features.{at}", f) for at, f in enumerate(config.measure.contrast_features)]
     faults = [f"{where}: {fault}" for where, name in named if (fault := _name_fault(name, config.measure.families))]
+    if config.classify.reference.enabled:
+        faults += [
+            f"classify.reference.features.{at}: {fault}"
+            for at, entry in enumerate(config.classify.reference.features)
+            if (fault := _entry_fault(entry, config.measure.families))
+        ]
+    if "appearance" in config.measure.families and not config.measure.appearance_network:
+        faults.append(
+            "measure.families has appearance, and measure.appearance_network names no network; name redcell_look, or a "
+            "file that `cellseg train classifier` wrote"
+        )
     # what is only shown may be missing from a slide, but it must be the name of something
     shown = {"report.plot_features": config.report.plot_features, "polygons.features": config.polygons.features}
     plain = [(f"{where}.{at}", name) for where, names in shown.items() for at, name in enumerate(names)]
@@ -89,6 +99,13 @@ def _name_fault(name: str, families: Collection[str]) -> str:
     if column.family in SWITCHED and column.family not in families:
         return f"{name} is of the family {column.family}, which measure.families leaves out; add it, or take this away"
     return ""
+
+
+def _entry_fault(entry: str, families: Collection[str]) -> str:
+    """As `_name_fault`, of what may be a family or a pattern too; what a pattern fits is told by the tables alone."""
+    if entry in ABOUT and entry not in families:
+        return f"the family {entry} is not in measure.families; add it, or take this away"
+    return "" if entry in ABOUT or set("*?[") & set(entry) else _name_fault(entry, families)
 
 
 def _tissue_faults(config: Config, named: Mapping[str, str]) -> list[str]:
@@ -115,10 +132,12 @@ def _weights_faults(config: Config) -> list[str]:
     named = [("segmentation.maskrcnn", "nucleus", config.segmentation.maskrcnn.weights)] if segmenting else []
     named += [("tissue", "colon", config.tissue.weights)] if config.tissue.enabled else []
     named += [("classify.model", "redcell", config.classify.model.weights)]
+    named = [(f"{section}.weights", shipped, weights) for section, shipped, weights in named]
+    named.append(("measure.appearance_network", "redcell_look", config.measure.appearance_network))
     return [
-        f"{section}.weights {weights}: no such file; check the path (from where snakemake is started), or "
-        f"name the weights in the package: {shipped}"
-        for section, shipped, weights in named
+        f"{setting} {weights}: no such file; check the path (from where snakemake is started), or name the weights in "
+        f"the package: {shipped}"
+        for setting, shipped, weights in named
         if weights.endswith(".safetensors") and not Path(weights).is_file()
     ]
 

@@ -29,12 +29,14 @@ from cellseg.measure.boxes import X0, Y0, Cells, merge_cells, scan_cells
 from cellseg.measure.detected import UNSAID, Detected
 from cellseg.measure.layout import margin_px, measured_columns
 from cellseg.measure.registry import LATE_FAMILIES, Values
+from cellseg.measure.view import Look
 from cellseg.measure.window import measure_slide, measure_window
 from cellseg.measure_config import MeasureSettings
 from cellseg.network_config import TissueSettings
 from cellseg.preprocess.recipe import Recipe
 from cellseg.stages.cell_tissue import TissueMap, open_tissue
 from cellseg.stages.late import add_late_columns
+from cellseg.stages.look import find_look
 from cellseg.stages.preprocess import check_recipe
 from cellseg.stream import map_tiles
 from cellseg.tiles import TileGrid
@@ -59,16 +61,17 @@ class _Source:
     detected: Detected
     around: Values
     tissue: TissueMap | None
+    look: Look | None
 
     def measure(self, rows: NDArray[np.int64]) -> Values:
         """All columns but `sample` of the cells of these rows, and the rows themselves under "row"."""
         cells = self.cells.take(rows)
-        margin = margin_px(self.recipe, self.settings)
+        margin = margin_px(self.recipe, self.settings, self.look.field if self.look else None)
         window = cells.window().grow(margin).clip(self.slide.height, self.slide.width)
         values = measure_window(
             self.labels.read(window), self.slide.read(window), cells, window,
             recipe=self.recipe, settings=self.settings, detected=self.detected,
-            tissue=None if self.tissue is None else self.tissue.columns_of(cells),
+            tissue=None if self.tissue is None else self.tissue.columns_of(cells), look=self.look,
         )  # fmt: skip
         return values | {name: column[rows] for name, column in self.around.items()} | {"row": rows}
 
@@ -150,7 +153,7 @@ def measure_cells(
         _check_sizes(cells, labels)
         around = measure_slide(cells, recipe=recipe, settings=settings)
         detected = _read_instances(instances, cells)
-        source = _Source(slide, label_image, cells, recipe, settings, detected, around, tissue_map)
+        source = _Source(slide, label_image, cells, recipe, settings, detected, around, tissue_map, find_look(settings))
         columns = measured_columns(recipe, settings, () if tissue_map is None else tissue_map.names)
         jobs = plan_jobs(cells, tile_px)
         first = tuple(column for column in columns if column.family not in LATE_FAMILIES)

@@ -17,6 +17,7 @@ from cellseg.columns.predictions import PREDICTION_COLUMNS
 from cellseg.errors import ConfigError
 from cellseg.io.atomic import write_json
 from cellseg.io.table import TableWriter
+from cellseg.measure.crops import CropField, network_name
 from cellseg.stages.classifier_model import write_classifier
 from cellseg.stages.classifier_report import (
     held_out_figures,
@@ -25,6 +26,7 @@ from cellseg.stages.classifier_report import (
     permutation_figures,
     without_nan,
 )
+from cellseg.stages.look import write_look
 from cellseg.stages.training_cells import ClassTable, ReadCells, read_class_table, read_training_cells
 from cellseg.train.classifier import check_training, evaluate_left_out, fit_classifier
 from cellseg.train.leaks import leak_check, permutation_test
@@ -77,6 +79,11 @@ class ClassifierFiles:
         """Each labelled cell by models that its group was held out from everything of."""
         return self.model.with_suffix(".predictions.parquet")
 
+    @property
+    def look(self) -> Path:
+        """The network that looks at pictures of cells, where one was trained."""
+        return self.model.with_name(f"{self.model.stem}_look.safetensors")
+
 
 def train_classifier(
     request: ClassifierRequest, *, progress: Callable[[str], Progress] = lambda _: silent
@@ -107,11 +114,13 @@ def train_classifier(
     """
     if request.out.suffix != ".safetensors":
         raise ConfigError(f"{request.out}: a model is written to a name that ends in .safetensors; change the name")
+    files = ClassifierFiles(request.out)
     read = _read(request)
+    if request.settings.look.enabled:
+        read = _with_crops(read, request, progress("pictures"))
     cells, settings, made = read.cells, request.settings, MarginFits()
     check_training(cells, settings)
     report = _about(read, request)
-    files = ClassifierFiles(request.out)
     if request.test and _testable(cells, settings):
         left_out = evaluate_left_out(
             cells, settings, coverage=request.coverage, made=made, workers=request.workers, progress=progress("test")
@@ -136,6 +145,12 @@ def train_classifier(
         )
         report["permutations"] = permutation_figures(found)
     report = dict(without_nan(report))
+    look = made[np.arange(cells.abnormal.size).tobytes()].look
+    if look is not None:
+        # what the network was trained on stands in the model's story
+        report["look_sha256"] = write_look(files.look, look, settings.look, story={"command": request.command})
+        names = {model.features[-1].name: f"appearance_{network_name(files.look.name)}_logit"}
+        model = replace(model, features=(*model.features[:-1], replace(model.features[-1], name=names.popitem()[1])))
     write_classifier(files.model, replace(model, story=report))
     write_json(files.report, report)
     return report
@@ -148,6 +163,19 @@ def _read(request: ClassifierRequest) -> ReadCells:
     return read_training_cells(
         source.measurements, source.labelled, request.settings, source.exclude, stain=request.stain
     )
+
+
+def _with_crops(read: ReadCells, request: ClassifierRequest, progress: Progress) -> ReadCells:
+    """The same cells with their pictures."""
+    if isinstance(request.source, ClassTable):
+        raise ConfigError(
+            f"{request.source.path}: a table has no pictures; give --data and --labels, or leave out look"
+        )
+    from cellseg.stages.training_crops import read_crops
+
+    field = CropField(request.settings.look.side_px, request.settings.look.mpp)
+    crops = read_crops(request.source.measurements, read.sample, read.cell_id, field, progress=progress)
+    return replace(read, cells=replace(read.cells, crops=crops))
 
 
 def _testable(cells: TrainingCells, settings: TrainClassifierSettings) -> bool:

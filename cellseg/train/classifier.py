@@ -20,7 +20,7 @@ from cellseg.classify_config import TrainClassifierSettings
 from cellseg.errors import ConfigError
 from cellseg.train.calibrate import fit_calibration, nonconformity
 from cellseg.train.grouped import Split, check_groups
-from cellseg.train.margins import MarginFit, MarginFits, TrainingCells, fit_margins, left_out_margins, splits_of
+from cellseg.train.margins import MarginFits, TrainingCells, fit_margins, left_out_margins, splits_of
 from cellseg.types import Progress, Stain, silent
 
 
@@ -192,7 +192,7 @@ def _assemble(
         probability[split.test] = calibrate(own, margin[split.test], prior)
     healthy, abnormal = nonconformity(probability, cells.abnormal, cells.groups)
     fit = made[rows.tobytes()]
-    features = _features(cells, rows, fit)
+    features = _features(cells, rows, splits, made)
     relative = {feature.name for feature in features if feature.relative}
     model = replace(
         fit.bare(),
@@ -225,17 +225,30 @@ def _calibration(cells: TrainingCells, margin: NDArray[np.float64], settings: Tr
     return fit_calibration(margin, cells.abnormal, cells.groups, settings.calibration)
 
 
-def _features(cells: TrainingCells, rows: NDArray[np.int64], fit: MarginFit) -> tuple[ModelFeature, ...]:
-    """What reasons quote of healthy cells: median and central 95 % of those trained on."""
-    healthy = fit.seen(cells, rows[~cells.abnormal[rows]])
-    healthy = np.where(np.isfinite(healthy), healthy, np.nan)
-    # a column that no healthy cell has keeps NaN, without a warning
-    known = np.isfinite(healthy).any(axis=0)
-    found = np.full((3, healthy.shape[1]), np.nan)
-    found[:, known] = np.nanquantile(healthy[:, known], [0.5, 0.025, 0.975], axis=0)
+def _features(
+    cells: TrainingCells, rows: NDArray[np.int64], splits: Sequence[Split], made: MarginFits
+) -> tuple[ModelFeature, ...]:
+    """What reasons quote of healthy cells: median and central 95 % of those trained on.
+
+    Of a network's log-odds: by networks that the cells' groups were left out of, for it knows those it was trained on.
+    """
+    fit = made[rows.tobytes()]
+    names = [cells.feature(column) for column in fit.columns.tolist()]
+    healthy = rows[~cells.abnormal[rows]]
+    columns = list(cells.seen(healthy, fit.travel)[:, fit.columns].T)
+    if fit.look is not None:
+        names.append((f"appearance_{fit.look.name}_logit", False))
+        left = [(made[split.train.tobytes()], split.test[~cells.abnormal[split.test]]) for split in splits]
+        columns.append(np.concatenate([one.seen(cells, own)[:, -1] for one, own in left]))
     return tuple(
-        ModelFeature(*cells.feature(column), *found[:, at].tolist()) for at, column in enumerate(fit.columns.tolist())
+        ModelFeature(name, relative, *_quoted(values)) for (name, relative), values in zip(names, columns, strict=True)
     )
+
+
+def _quoted(values: NDArray[np.float64]) -> list[float]:
+    known = values[np.isfinite(values)]
+    # a column that no healthy cell has keeps NaN, without a warning
+    return list(np.quantile(known, [0.5, 0.025, 0.975]).tolist()) if known.size else [np.nan] * 3
 
 
 def _meanings(cells: TrainingCells, rows: NDArray[np.int64]) -> dict[str, str]:

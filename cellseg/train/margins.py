@@ -16,10 +16,14 @@ from cellseg.classify.supervised import Classifier, LinearMember, ModelFeature, 
 from cellseg.classify.travel import Travel, fit_travel, relate, slide_frame
 from cellseg.classify_config import TrainClassifierSettings
 from cellseg.errors import ConfigError
+from cellseg.measure.view import Look
 from cellseg.train.grouped import Split, grouped_splits, random_splits, training_weights
 from cellseg.train.members import fit_members
 from cellseg.train.selection import stable_features, usable_features
 from cellseg.types import Progress, silent
+
+_SURE = 8.0
+"""Log-odds; a network that is surer of a cell than that is not heard any louder."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class TrainingCells:
         What messages call the table.
     slides : SlideCells or None
         Cells of the same slides, where models see values relative to them beside those as measured.
+    crops : (n, S, S, C) ndarray of uint8, optional
+        Pictures of the cells, where a network shall look at them.
     """
 
     matrix: NDArray[np.float64]
@@ -63,13 +69,14 @@ class TrainingCells:
     names: tuple[str, ...]
     where: str = "labelled cells"
     slides: SlideCells | None = None
+    crops: NDArray[np.uint8] | None = None
 
     def take(self, rows: NDArray[np.int64]) -> TrainingCells:
         """These rows alone."""
         slides = self.slides and replace(self.slides, of=self.slides.of[rows])
         return TrainingCells(
             self.matrix[rows], self.abnormal[rows], self.groups[rows], self.classes[rows], self.names, self.where,
-            slides,
+            slides, None if self.crops is None else self.crops[rows],
         )  # fmt: skip
 
     def travel_of(self, rows: NDArray[np.int64]) -> Travel | None:
@@ -104,15 +111,23 @@ class TrainingCells:
 
 @dataclass(frozen=True)
 class MarginFit:
-    """Members that are not calibrated yet, and the columns of `TrainingCells.seen` (rising) that they look at."""
+    """Members that are not calibrated yet, and the columns of `TrainingCells.seen` (rising) that they look at.
+
+    With `look`, a network that was trained on the same cells, the last member reads its log-odds, which stand behind
+    the columns.
+    """
 
     columns: NDArray[np.int64]
     members: tuple[LinearMember | TreeMember, ...]
     travel: Travel | None = None
+    look: Look | None = None
 
     def seen(self, cells: TrainingCells, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """What the members look at (k, p) of these rows."""
-        return cells.seen(rows, self.travel)[:, self.columns]
+        matrix = cells.seen(rows, self.travel)[:, self.columns]
+        if self.look is None or cells.crops is None:
+            return matrix
+        return np.column_stack([matrix, self.look.logits(cells.crops[rows])])
 
     def margin(self, cells: TrainingCells, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Log-odds (k,) of these rows."""
@@ -122,7 +137,8 @@ class MarginFit:
         """A model with these members whose calibration changes nothing and which has no conformal scores."""
         nothing = np.empty(0)
         unknown = dict.fromkeys(("healthy_median", "healthy_low", "healthy_high"), np.nan)
-        features = tuple(ModelFeature(str(at), relative=False, **unknown) for at in self.columns.tolist())
+        n_features = self.columns.size + (self.look is not None)
+        features = tuple(ModelFeature(str(at), relative=False, **unknown) for at in range(n_features))
         return Classifier(
             features=features, members=self.members,
             member_weights=np.full(len(self.members), 1.0 / len(self.members)),
@@ -232,7 +248,33 @@ def _fit(cells: TrainingCells, rows: NDArray[np.int64], settings: TrainClassifie
     weights = training_weights(
         cells.abnormal, cells.groups, cells.classes, balance=settings.balance, power=settings.balance_power
     )
-    return MarginFit(columns, fit_members(matrix[:, columns], cells.abnormal, weights, settings), travel)
+    members = fit_members(matrix[:, columns], cells.abnormal, weights, settings)
+    if not settings.look.enabled or cells.crops is None:
+        return MarginFit(columns, members, travel)
+    from cellseg.train.look import fit_look
+
+    look = fit_look(cells.crops, cells.abnormal, weights, settings.look, seed=settings.seed)
+    return MarginFit(columns, (*map(_widened, members), _looking(columns.size)), travel, look)
+
+
+def _widened(member: LinearMember | TreeMember) -> LinearMember | TreeMember:
+    """The member with one more feature behind its own, which it does not look at."""
+    if isinstance(member, TreeMember):
+        return member
+    return replace(
+        member, centre=np.append(member.centre, 0.0), scale=np.append(member.scale, 1.0),
+        fill=np.append(member.fill, 0.0), weights=np.append(member.weights, 0.0),
+    )  # fmt: skip
+
+
+def _looking(n_features: int) -> LinearMember:
+    """A member that takes the log-odds behind `n_features` as they are."""
+    nothing = np.zeros(n_features + 1)
+    weights = nothing.copy()
+    weights[-1] = 1.0
+    return LinearMember(
+        centre=nothing, scale=np.ones(n_features + 1), fill=nothing, weights=weights, bias=0.0, clip=_SURE
+    )
 
 
 def left_out_margins(cells: TrainingCells, splits: Sequence[Split], made: MarginFits) -> NDArray[np.float64]:

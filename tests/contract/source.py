@@ -44,6 +44,7 @@ SHARED_ON_FLOOR_3 = {"cellseg.preprocess.recipe", "cellseg.preprocess.normalize"
 
 KNOW_PATHS = {"io", "stages", "cli", "commands", "types", "__main__", "__init__"}
 KNOW_TORCH = {
+    "measure/crop_network.py",
     "segment/backbone.py",
     "segment/pool.py",
     "segment/maskrcnn.py",
