@@ -71,5 +71,11 @@ OF_COMPARTMENTS: tuple[Column, ...] = (
     *granularity.COLUMNS, *lbp.COLUMNS, *haralick.COLUMNS, *ibsi.COLUMNS, *chromatin.COLUMNS,
 )  # fmt: skip
 """What is measured in a compartment, family by family."""
-OF_CELLS: tuple[Column, ...] = (*compartments.COLUMNS, *focus.COLUMNS, *appearance.COLUMNS, *herlev.COLUMNS, *neighborhood.COLUMNS)
+OF_CELLS: tuple[Column, ...] = (
+    *compartments.COLUMNS,
+    *focus.COLUMNS,
+    *appearance.COLUMNS,
+    *herlev.COLUMNS,
+    *neighborhood.COLUMNS,
+)
 """What is measured once a cell."""

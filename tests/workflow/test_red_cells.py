@@ -129,11 +129,11 @@ def test_figures_of_every_block_and_pictures(drawn: Drawn) -> None:
 
 
 def test_the_model_loads_and_knows_what_it_learnt(drawn: Drawn) -> None:
-    model = read_classifier(drawn.results / "red_cells.safetensors")
+    model = read_classifier(drawn.results / "redcell.safetensors")
     assert model.stain == "giemsa"
     assert model.story["groups"].keys() == BLOCKS.keys()
     assert model.story["settings"]["train"]["train_only_groups"] == ["j"]
-    predictions = read_table(drawn.results / "red_cells.predictions.parquet")
+    predictions = read_table(drawn.results / "redcell.predictions.parquet")
     assert set(predictions["group"].to_pylist()) == {"a", "b", "c"}
 
 
