@@ -286,6 +286,14 @@ class TestSeeCells:
         assert reasons(judge_by_model(seen, both, coverage=0.9, quoted=quoted))[0, "abnormal"] == [
             "nucleus_area_um2 90 um2 (healthy 65-80 on this slide, high)"
         ]
+        # 0.5 * 4 + 1 * 4 of the area are more than 5 of the solidity, 4 alone are not
+        third = LinearMember(
+            np.array([50.0, 0.0, 0.95]), np.array([10.0, 1.0, 0.05]), np.zeros(3), np.array([0.5, 1.0, -1.0]), 0.0, 5.0
+        )
+        three = replace(both, features=(*both.features, model().features[1]), members=(third,))
+        seen, quoted = see_cells(three, np.array([[90.0, 0.7]]), slide)
+        told = reasons(judge_by_model(seen, three, coverage=0.9, quoted=quoted))[0, "abnormal"]
+        assert [text.split()[0] for text in told] == ["nucleus_area_um2", "nucleus_solidity"]
         alike = Frame(np.array([89.0, 0.9]), np.array([5.0, 0.1]))
         seen, quoted = see_cells(both, np.array([[90.0, 0.5]]), alike)
         assert reasons(judge_by_model(seen, both, coverage=0.9, quoted=quoted))[0, "abnormal"] == [

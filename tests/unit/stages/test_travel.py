@@ -82,7 +82,8 @@ def test_a_slide_is_judged_as_it_was_trained_on(slides, tmp_path, kind, model):
     read = read_training_cells([slides], slides / "labelled.parquet", settings(kind, model), EXCLUDE)
     cells = read.cells
     columns = [cells.names.index(one.name) + one.relative * len(cells.names) for one in made.features]
-    expected = predict_probability(made, cells.seen(np.arange(cells.abnormal.size), made.travel)[:, columns])
+    rows = np.arange(cells.abnormal.size)
+    expected = predict_probability(made, cells.seen(rows, cells.travel_of(rows))[:, columns])
     for sample in SAMPLES:
         path = slides / "samples" / sample / "measure" / "measurements.parquet"
         said = verdicts(path, tmp_path / "m.safetensors", tmp_path / "v.parquet")
@@ -104,6 +105,18 @@ def test_row_groups_do_not_matter(slides, tmp_path, share):
     )
     assert first == second
     assert {"healthy", "abnormal"} <= set(first["status"])
+
+
+def test_the_share_of_abnormal_cells_is_estimated_by_what_the_model_sees(slides, tmp_path):
+    trained(slides, tmp_path / "m.safetensors", "normal", "logistic")
+    path = slides / "samples/b1/measure/measurements.parquet"
+    said = verdicts(path, tmp_path / "m.safetensors", tmp_path / "v.parquet", share="slide")
+    probability = np.array(said["abnormal_probability"])
+    # the score is the log-odds at equal odds, the rest is the share's
+    odds = np.exp(-np.array(said["abnormal_score"])) * probability / (1 - probability)
+    judged = np.array(said["status"]) != "excluded"
+    # the best share is the mean of the probabilities that it leads to (Saerens et al. 2002)
+    assert probability[judged].mean() == pytest.approx(np.median(odds / (1 + odds)), abs=0.005)
 
 
 def test_order_of_cells_does_not_matter(slides, tmp_path):
