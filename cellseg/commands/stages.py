@@ -224,6 +224,8 @@ def reference(
 
     fit = fit_reference(measurements, out, stain=parse_stain(stain), settings=read_settings(ClassifySettings, settings))
     typer.echo(f"{out}: {fit.n_cells} healthy cells, {len(fit.features)} features")
+    if fit.usable and fit.parted_by == "cells":
+        typer.echo("note: one sample alone: p-values are of its own cells, and other healthy slides differ by more")
     for name, why in fit.left_out.items():
         typer.echo(f"left out: {name}, {why}")
     for tissue_name, part in fit.tissues.items():

@@ -20,7 +20,8 @@ def choose_features(schema: pa.Schema, settings: TrainClassifierSettings, where:
     """The numeric columns of a table that `settings.features` and `without` choose, in the table's order.
 
     Without a choice: every feature that `cellseg.columns` knows; neither identity, position, flags, nor what the
-    segmenter and the map of tissue say, nor orientations.
+    segmenter and the map of tissue say, nor orientations, nor what a network makes of pictures, for it may have been
+    trained on these very cells.
 
     Raises
     ------
@@ -29,7 +30,8 @@ def choose_features(schema: pa.Schema, settings: TrainClassifierSettings, where:
     """
     numeric = _numeric(schema)
     families = {name: _family(name) for name in numeric}
-    measured = [name for name in numeric if families[name] in ABOUT and not name.endswith(_DIRECTIONS)]
+    learnable = ABOUT.keys() - {"appearance"}
+    measured = [name for name in numeric if families[name] in learnable and not name.endswith(_DIRECTIONS)]
     chosen = _matching(settings.features, numeric, families, "features", where) if settings.features else set(measured)
     dropped = _matching(settings.without, numeric, families, "without", where)
     return tuple(name for name in numeric if name in chosen - dropped)

@@ -147,10 +147,10 @@ def train_classifier(
     report = dict(without_nan(report))
     look = made[np.arange(cells.abnormal.size).tobytes()].look
     if look is not None:
-        # what the network was trained on stands in the model's story
         report["look_sha256"] = write_look(files.look, look, settings.look, story={"command": request.command})
-        names = {model.features[-1].name: f"appearance_{network_name(files.look.name)}_logit"}
-        model = replace(model, features=(*model.features[:-1], replace(model.features[-1], name=names.popitem()[1])))
+        # the column has the name of the network's file
+        last = replace(model.features[-1], name=f"appearance_{network_name(files.look.name)}_logit")
+        model = replace(model, features=(*model.features[:-1], last))
     write_classifier(files.model, replace(model, story=report))
     write_json(files.report, report)
     return report

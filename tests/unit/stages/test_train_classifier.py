@@ -246,6 +246,7 @@ def test_failed_samples_are_left_out(tmp_path):
 def test_features_by_name_pattern_and_family(slides):
     folder, _ = slides
     schema = read_table(find_measurements([folder])[0]).schema
+    schema = schema.append(pa.field("appearance_redcell_look_logit", pa.float64()))
 
     def chosen(*features, without=()):
         settings = TrainClassifierSettings(features=features, without=without)
@@ -260,6 +261,9 @@ def test_features_by_name_pattern_and_family(slides):
     assert "edge_sharpness_per_um" in every
     for name in ("cell_id", "centroid_y_um", "bbox_y0_px", "score", "tissue_probability", "nucleus_orientation_rad"):
         assert name not in every
+    # a network may have been trained on the very cells; by name it is taken at its word
+    assert "appearance_redcell_look_logit" not in every
+    assert chosen("appearance") == ("appearance_redcell_look_logit",)
     with pytest.raises(ConfigError, match="features names 'areola'"):
         chosen("areola")
     with pytest.raises(ConfigError, match="without names 'x'"):
