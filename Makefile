@@ -28,6 +28,7 @@ check: .venv/installed-dev ## what the tests cannot see: style, types, workflow 
 	snakefmt --check Snakefile workflows
 	snakemake --lint --config samples=tests/workflow/samples.tsv
 	snakemake --lint -s workflows/red_cells/Snakefile
+	snakemake --lint -s workflows/tumor_nuclei/Snakefile
 
 format: .venv/installed-dev ## put code in the house style
 	ruff check --fix .

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from cellseg.base_config import Settings
+from cellseg.classify_config import TrainClassifierSettings
 from cellseg.types import Stain
 
 
@@ -211,7 +212,7 @@ class SegNetTrainSettings(TunedSettings):
 
 
 class TrainSettings(Settings):
-    """Training on a lab's own images, by `snakemake train_maskrcnn` or `cellseg train maskrcnn`; no part of a run."""
+    """Training on a lab's own images and cells, by `snakemake train_maskrcnn`, `train_segnet`, `train_classifier`; no part of a run."""
 
     data: tuple[str, ...] = ()
     """folders of images with label images, GeoJSON or COCO annotations beside them; from where snakemake is started."""
@@ -231,3 +232,6 @@ class TrainSettings(Settings):
     tissue_mpp: float | None = Field(default=None, gt=0, le=1000)
     """um per pixel; `train_segnet`: what images of known pixel size are resampled to; null: as the weights, else their median."""
     segnet: SegNetTrainSettings = SegNetTrainSettings()
+    labels: str = ""
+    """`train_classifier`: table of labelled cells of this run, made by `cellseg label-cells`; from where snakemake is started."""
+    classifier: TrainClassifierSettings = TrainClassifierSettings()

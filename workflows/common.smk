@@ -202,6 +202,20 @@ def tissue_training_settings(wildcards):
     return json.dumps(config["train"]["segnet"], sort_keys=True)
 
 
+def classifier_training_options(wildcards):
+    """What the sections `train` and `classify.exclude` say of labelled cells; a rule that nobody asks for needs none."""
+    section = config["train"]
+    given = [("--stain", section["stain"])]
+    given += [("--labels", section["labels"])] if section["labels"] else []
+    given += [("--exclude", json.dumps(config["classify"]["exclude"], sort_keys=True))]
+    return shlex.join(word for pair in given for word in pair)
+
+
+def classifier_training_settings(wildcards):
+    """The section `train.classifier`, for --settings."""
+    return json.dumps(config["train"]["classifier"], sort_keys=True)
+
+
 def reference_of(wildcards):
     """The healthy reference that the sample is judged against; none when its stain has no reference samples."""
     stain = SAMPLES[wildcards.sample]["stain"]

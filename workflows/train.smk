@@ -54,3 +54,32 @@ rule train_segnet:
     shell:
         "(set -x; cellseg train segnet {params.options} -o {output.weights:q} --settings {params.settings:q}"
         " --device {resources.device} --workers {threads} --resume) > {log:q} 2>&1"
+
+
+# A model of abnormal and healthy cells, from labelled cells of this run (`cellseg label-cells results ... -o labelled.parquet`).
+#     snakemake --cores 2 train_classifier --config 'train={labels: labelled.parquet}'
+# Then judge with it: classify: {model: {weights: results/train/classifier/model.safetensors}}
+rule train_classifier:
+    input:
+        labelled=config["train"]["labels"] or [],
+        ledger=in_results("slides.tsv"),
+    output:
+        model=in_results("train/classifier/model.safetensors"),
+        report=in_results("train/classifier/model.report.json"),
+    log:
+        in_results("logs/train/classifier.log"),
+    benchmark:
+        in_results("benchmarks/train/classifier.tsv")
+    conda:
+        "envs/cellseg.yaml"
+    threads: max(1, int(workflow.cores or 1))
+    resources:
+        mem_mb=more_memory(8000),
+        runtime=1440,
+    params:
+        results=subpath(input.ledger, parent=True),
+        options=classifier_training_options,
+        settings=classifier_training_settings,
+    shell:
+        "(set -x; cellseg train classifier --data {params.results:q} {params.options} -o {output.model:q}"
+        " --settings {params.settings:q} --workers {threads}) > {log:q} 2>&1"
