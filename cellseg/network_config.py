@@ -212,7 +212,7 @@ class SegNetTrainSettings(TunedSettings):
 
 
 class TrainSettings(Settings):
-    """Training on a lab's own images and cells, by `snakemake train_maskrcnn`, `train_segnet`, `train_classifier`; no part of a run."""
+    """Training on a lab's own images and cells: the rules `train_maskrcnn`, `train_segnet`, `train_classifier`."""
 
     data: tuple[str, ...] = ()
     """folders of images with label images, GeoJSON or COCO annotations beside them; from where snakemake is started."""
