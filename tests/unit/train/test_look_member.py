@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from labelled_cells import labelled_cells
 
-from cellseg.classify.supervised import LinearMember, explain, predict_margin
+from cellseg.classify.supervised import LinearMember, explain, predict_margin, see_cells
+from cellseg.classify.travel import slide_frame
 from cellseg.classify_config import TrainClassifierSettings, TrainLookSettings
 from cellseg.evaluate.verdict import auroc
 from cellseg.train.classifier import evaluate_left_out, fit_classifier
-from cellseg.train.margins import MarginFits
+from cellseg.train.margins import MarginFits, SlideCells
 
 LOOK = TrainLookSettings(enabled=True, side_px=16, width=4, epochs=6, batch=32)
 SETTINGS = TrainClassifierSettings(model="both", trees=10, min_leaf_cells=5, look=LOOK)
@@ -73,3 +74,21 @@ def test_threads_change_nothing(cells, fitted):
     short = SETTINGS.model_copy(update={"look": LOOK.model_copy(update={"epochs": 1})})
     one, two = (evaluate_left_out(cells, short, workers=workers) for workers in (1, 3))
     assert np.array_equal(one.margin, two.margin, equal_nan=True)
+
+
+def test_beside_values_against_the_slide(cells):
+    values = tuple(cells.matrix[cells.groups == name] for name in np.unique(cells.groups))
+    code = np.unique(cells.groups, return_inverse=True)[1].astype(np.int64)
+    both = replace(cells, slides=SlideCells("normal", 0.5, values, code))
+    short = SETTINGS.model_copy(update={"look": LOOK.model_copy(update={"epochs": 1})})
+    made = MarginFits()
+    model, _ = fit_classifier(both, short, made=made)
+    assert model.names == (*cells.names, *cells.names, "appearance_look_logit")
+    assert model.inputs == (*cells.names, "appearance_look_logit")
+    rows = np.flatnonzero(cells.groups == "g0")
+    fit = made[np.arange(cells.abnormal.size).tobytes()]
+    raw = np.column_stack([cells.matrix[rows], fit.look.logits(cells.crops[rows])])
+    frame = slide_frame(values[0], model.travel)
+    seen, quoted = see_cells(model, raw, frame)
+    assert np.array_equal(seen, fit.seen(both, rows))
+    assert np.array_equal(quoted.raw[:, -1], raw[:, -1])
