@@ -227,7 +227,14 @@ def measure_late(cells: Cells, inputs: Values, *, recipe: Recipe, settings: Meas
     return round_values(out)
 
 
-def measure_image(labels: Labels, pixels: Pixels, *, recipe: Recipe, settings: MeasureSettings | None = None) -> Values:
+def measure_image(
+    labels: Labels,
+    pixels: Pixels,
+    *,
+    recipe: Recipe,
+    settings: MeasureSettings | None = None,
+    look: Look | None = None,
+) -> Values:
     """All columns but `sample` of a whole image in memory, by rising `cell_id`.
 
     Parameters
@@ -240,6 +247,8 @@ def measure_image(labels: Labels, pixels: Pixels, *, recipe: Recipe, settings: M
         Of this image.
     settings : MeasureSettings, optional
         The default families by default.
+    look : Look, optional
+        The network of the family `appearance`.
 
     Returns
     -------
@@ -249,7 +258,7 @@ def measure_image(labels: Labels, pixels: Pixels, *, recipe: Recipe, settings: M
     settings = settings or MeasureSettings()
     cells = scan_cells(labels)
     window = Window(0, labels.shape[0], 0, labels.shape[1])
-    values = measure_window(labels, pixels, cells, window, recipe=recipe, settings=settings)
+    values = measure_window(labels, pixels, cells, window, recipe=recipe, settings=settings, look=look)
     values |= measure_slide(cells, recipe=recipe, settings=settings)
     inputs = {name: values[name] for name in late_inputs(values, recipe, settings)}
     return values | measure_late(cells, inputs, recipe=recipe, settings=settings)
