@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cellseg.config import InputSettings
     from cellseg.preprocess.recipe import Recipe
 
-ImageArgument = Annotated[Path, typer.Argument(metavar="IMAGE", help="PNG, JPEG, TIFF, OME-TIFF or SVS.")]
+ImageArgument = Annotated[Path, typer.Argument(metavar="IMAGE", help="PNG, JPEG, TIFF, SVS, or what OpenSlide reads.")]
 OutFile = Annotated[Path, typer.Option("-o", "--out", help="File to write.")]
 OutFolder = Annotated[Path, typer.Option("-o", "--out", help="Folder to write into.")]
 StainOption = Annotated[
