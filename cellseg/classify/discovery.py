@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+from scipy.stats import false_discovery_control
 
 from cellseg.classify_config import ReferenceSettings
 
@@ -117,16 +119,17 @@ def call_slide(p_values: Floats, settings: ReferenceSettings) -> SlideCalls:
 
 def _step_up(rising: Floats, fdr: float) -> float:
     """The largest p-value that is called at this false discovery rate; -1 where none is."""
-    under = np.flatnonzero(rising <= fdr * np.arange(1, rising.size + 1) / max(rising.size, 1) + 1e-12)
-    return float(rising[under[-1]]) if under.size else -1.0
+    # sums of weights are a few roundings off
+    called = rising[false_discovery_control(rising) <= fdr + 1e-12] if rising.size else rising
+    return float(called[-1]) if called.size else -1.0
 
 
 def _local(rising: Floats) -> tuple[Floats, Floats]:
     """Distinct p-values and 1 - local false discovery rate at each, falling.
 
     The rate is pi0 / f: f the falling density nearest to the p-values (Grenander 1956, Skand Aktuarietidskr 39:125),
-    the slope of the least concave line over their distribution; pi0, the share of healthy cells, by those over 1/2
-    (Storey 2002, J R Stat Soc B 64:479).
+    the falling fit to the steps of their distribution; pi0, the share of healthy cells, by those over 1/2 (Storey 2002,
+    J R Stat Soc B 64:479).
     """
     if not rising.size:
         return np.empty(0), np.empty(0)
@@ -136,21 +139,6 @@ def _local(rising: Floats) -> tuple[Floats, Floats]:
     x, y = np.concatenate([[0.0], values]), np.concatenate([[0.0], reached])
     if x[-1] < 1:
         x, y = np.append(x, 1.0), np.append(y, 1.0)
-    ends, slopes = _slopes(x, y)
-    slope = slopes[np.searchsorted(ends, values, side="left")]
-    return values, np.round(np.clip(1 - healthy / np.maximum(slope, 1e-12), 0.0, 1.0), _DECIMALS)
-
-
-def _slopes(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """The ends of the pieces of the least concave line over points (rising x), and the slope left of each."""
-    hull: list[int] = [0]
-    for at in range(1, x.size):
-        while len(hull) > 1 and _slope(x, y, hull[-2], hull[-1]) <= _slope(x, y, hull[-1], at):
-            hull.pop()
-        hull.append(at)
-    ends = np.array(hull)
-    return x[ends[1:]], np.diff(y[ends]) / np.diff(x[ends])
-
-
-def _slope(x: Floats, y: Floats, a: int, b: int) -> float:
-    return float((y[b] - y[a]) / (x[b] - x[a]))
+    wide = np.diff(x)
+    density = isotonic_regression(np.diff(y) / wide, weights=wide, increasing=False).x[: values.size]
+    return values, np.round(np.clip(1 - healthy / np.maximum(density, 1e-12), 0.0, 1.0), _DECIMALS)

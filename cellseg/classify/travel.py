@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 MIN_CELLS = 5
 """Cells that a frame needs, of each column; with fewer its relative values are NaN."""
-_MAD_OF_NORMAL = 1.4826
+MAD_OF_NORMAL = 1.4826
 """Standard deviation over median absolute deviation of a normal distribution (Rousseeuw & Croux 1993, JASA 88:1273)."""
 _FLAT = 1e-12
 """Times the median: a smaller spread is lost in its digits."""
@@ -160,7 +160,7 @@ def _known(matrix: Floats) -> Floats:
 
 def _centre_and_scale(values: Floats) -> tuple[Floats, Floats]:
     centre = _median(values)
-    return centre, _MAD_OF_NORMAL * _median(np.abs(values - centre))
+    return centre, MAD_OF_NORMAL * _median(np.abs(values - centre))
 
 
 def _median(values: Floats) -> Floats:

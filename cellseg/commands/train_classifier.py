@@ -22,6 +22,28 @@ if TYPE_CHECKING:
     from cellseg.stages.training_cells import ClassTable
 
 
+DataOption = Annotated[
+    list[Path] | None,
+    typer.Option("--data", help="Results folder, or table with sample, cell_id and features; may be repeated."),
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option("--labels", help="Table of `cellseg label-cells`: sample, cell_id, class, abnormal, group."),
+]
+TableOption = Annotated[
+    Path | None, typer.Option("--table", help="Instead of both: one table of features with a column of classes.")
+]
+ClassColumnOption = Annotated[str, typer.Option("--class-column", help="Of --table: the column of classes.")]
+AbnormalOption = Annotated[str, typer.Option("--abnormal", help="Of --table: abnormal classes, by commas.")]
+HealthyOption = Annotated[
+    str, typer.Option("--healthy", help="Of --table: healthy classes, by commas; default: all others.")
+]
+GroupColumnOption = Annotated[str, typer.Option("--group-column", help="Of --table: the column of patient or slide.")]
+ExcludeOption = Annotated[
+    str | None, typer.Option("--exclude", help="The section classify.exclude of the settings, as JSON or a file.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Make `classifier` a command of this app (`cellseg train`)."""
     app.command()(classifier)
@@ -29,32 +51,18 @@ def register(app: typer.Typer) -> None:
 
 def classifier(
     out: OutFile,
-    data: Annotated[
-        list[Path] | None,
-        typer.Option("--data", help="Results folder, or table with sample, cell_id and features; may be repeated."),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option("--labels", help="Table of `cellseg label-cells`: sample, cell_id, class, abnormal, group."),
-    ] = None,
-    table: Annotated[
-        Path | None, typer.Option("--table", help="Instead of both: one table of features with a column of classes.")
-    ] = None,
-    class_column: Annotated[str, typer.Option("--class-column", help="Of --table: the column of classes.")] = "class",
-    abnormal: Annotated[str, typer.Option("--abnormal", help="Of --table: abnormal classes, by commas.")] = "",
-    healthy: Annotated[
-        str, typer.Option("--healthy", help="Of --table: healthy classes, by commas; default: all others.")
-    ] = "",
-    group_column: Annotated[
-        str, typer.Option("--group-column", help="Of --table: the column of patient or slide.")
-    ] = "",
+    data: DataOption = None,
+    labels: LabelsOption = None,
+    table: TableOption = None,
+    class_column: ClassColumnOption = "class",
+    abnormal: AbnormalOption = "",
+    healthy: HealthyOption = "",
+    group_column: GroupColumnOption = "",
     stain: StainOption = None,
     settings: Annotated[
         str | None, typer.Option("--settings", help="Settings of the training (docs/training.md), as JSON or a file.")
     ] = None,
-    exclude: Annotated[
-        str | None, typer.Option("--exclude", help="The section classify.exclude of the settings, as JSON or a file.")
-    ] = None,
+    exclude: ExcludeOption = None,
     coverage: Annotated[
         float, typer.Option("--coverage", min=0.5, max=0.999, help="What conformal sets are asked for in the test.")
     ] = ModelSettings().coverage,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,18 @@ import typer
 from cellseg.classify_config import ExcludeSettings, ReferenceSettings
 from cellseg.commands.options import OutFile, StainOption, parse_stain
 from cellseg.commands.progress import show_progress
-from cellseg.commands.train_classifier import name_source, parse_names
+from cellseg.commands.train_classifier import (
+    AbnormalOption,
+    ClassColumnOption,
+    DataOption,
+    ExcludeOption,
+    GroupColumnOption,
+    HealthyOption,
+    LabelsOption,
+    TableOption,
+    name_source,
+    parse_names,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -22,25 +32,13 @@ def register(app: typer.Typer) -> None:
 
 def reference(
     out: OutFile,
-    data: Annotated[
-        list[Path] | None,
-        typer.Option("--data", help="Results folder, or table with sample, cell_id and features; may be repeated."),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option("--labels", help="Table of `cellseg label-cells`: sample, cell_id, class, abnormal, group."),
-    ] = None,
-    table: Annotated[
-        Path | None, typer.Option("--table", help="Instead of both: one table of features with a column of classes.")
-    ] = None,
-    class_column: Annotated[str, typer.Option("--class-column", help="Of --table: the column of classes.")] = "class",
-    abnormal: Annotated[str, typer.Option("--abnormal", help="Of --table: abnormal classes, by commas.")] = "",
-    healthy: Annotated[
-        str, typer.Option("--healthy", help="Of --table: healthy classes, by commas; default: all others.")
-    ] = "",
-    group_column: Annotated[
-        str, typer.Option("--group-column", help="Of --table: the column of patient or slide.")
-    ] = "",
+    data: DataOption = None,
+    labels: LabelsOption = None,
+    table: TableOption = None,
+    class_column: ClassColumnOption = "class",
+    abnormal: AbnormalOption = "",
+    healthy: HealthyOption = "",
+    group_column: GroupColumnOption = "",
     train_only: Annotated[
         str, typer.Option("--train-only", help="Groups that are only fitted on, never tested, by commas.")
     ] = "",
@@ -51,9 +49,7 @@ def reference(
     settings: Annotated[
         str | None, typer.Option("--settings", help="Section classify.reference of the settings, as JSON or a file.")
     ] = None,
-    exclude: Annotated[
-        str | None, typer.Option("--exclude", help="The section classify.exclude of the settings, as JSON or a file.")
-    ] = None,
+    exclude: ExcludeOption = None,
     test: Annotated[bool, typer.Option("--test/--no-test", help="Test on groups that the fit never saw.")] = True,
 ) -> None:
     """Fit what healthy cells look like on cells labelled healthy, where no slide is healthy throughout.

@@ -54,7 +54,7 @@ def pixel_size_of_tiff(page: TiffPage, path: Path) -> PixelSize | None:
         if found:
             return found
     if match := re.search(r"\bMPP\s*=\s*([0-9.eE+-]+)", description):
-        found = pixel_size_from(_number(match.group(1)), None, "Aperio MPP", path)
+        found = pixel_size_from(parse_number(match.group(1)), None, "Aperio MPP", path)
         if found:
             return found
     x_per_unit, y_per_unit = _resolution(page, "XResolution"), _resolution(page, "YResolution")
@@ -84,9 +84,10 @@ def _from_density(
     return pixel_size_from(unit_um / x_per_unit, unit_um / y_per_unit, source, path)
 
 
-def _number(text: str) -> float | None:
+def parse_number(text: str | None) -> float | None:
+    """A figure that a file states; None where it states none, or no number."""
     try:
-        return float(text)
+        return None if text is None else float(text)
     except ValueError:
         return None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from cellseg.errors import ImageError
-from cellseg.io.pixel_size import pixel_size_from
+from cellseg.io.pixel_size import parse_number, pixel_size_from
 from cellseg.io.raster import check_window
 from cellseg.types import Level, Pixels, PixelSize, Window
 
@@ -79,7 +79,7 @@ class VendorSlide:
         )
         self.channel_names = ("red", "green", "blue")
         self.is_rgb, self.dtype = True, np.dtype(np.uint8)
-        x_um, y_um = (_number(told.get(f"openslide.mpp-{axis}")) for axis in "xy")
+        x_um, y_um = (parse_number(told.get(f"openslide.mpp-{axis}")) for axis in "xy")
         self.pixel_size: PixelSize | None = pixel_size_from(x_um, y_um, f"OpenSlide mpp ({vendor})", self.path)
         colour = told.get("openslide.background-color", "FFFFFF")
         self._background = np.array([int(colour[at : at + 2], 16) for at in (0, 2, 4)], np.float32)
@@ -128,10 +128,3 @@ class VendorSlide:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None

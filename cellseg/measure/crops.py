@@ -18,10 +18,12 @@ from cellseg.types import Pixels
 Floats32 = NDArray[np.float32]
 GRAY = (0.3, 0.5, 0.2)
 """What red, green and blue count in the gray that networks see; of other numbers of channels all count alike."""
-_LOW, _HIGH = 0.05, 0.95
-_FAINT = 0.05
+QUANTILES = (0.05, 0.95)
+"""Of a picture's optical density: what becomes -1 and 1."""
+FAINT = 0.05
 """Optical density; a picture with less between its quantiles is not stretched more than this one."""
-_DARKEST = 0.02
+DARKEST = 0.02
+"""Gray that darker ones count as, so that black has a density."""
 
 
 @dataclass(frozen=True)
@@ -122,16 +124,16 @@ def _mirror(at: int, size: int) -> int:
     return at if at < size else period - 1 - at
 
 
-def see_gray(crops: NDArray[np.uint8], weights: tuple[float, ...] | None = None) -> Floats32:
+def see_gray(crops: NDArray[np.uint8]) -> Floats32:
     """What a network sees of pictures (n, S, S, C): (n, S, S) float32, about -1 to 1, the same for any brightness.
 
     Optical density of the gray, stretched between its 5 % and 95 % quantiles in each picture.
     """
     n_channels = crops.shape[3]
-    mix = weights or (GRAY if n_channels == len(GRAY) else (1.0 / n_channels,) * n_channels)
+    mix = GRAY if n_channels == len(GRAY) else (1.0 / n_channels,) * n_channels
     gray = crops.astype(np.float32) @ np.array(mix, np.float32) / np.float32(255)
-    density = -np.log(np.maximum(gray, np.float32(_DARKEST)))
+    density = -np.log(np.maximum(gray, np.float32(DARKEST)))
     flat = np.sort(density.reshape(len(crops), -1), axis=1)
-    at = [round(quantile * (flat.shape[1] - 1)) for quantile in (_LOW, _HIGH)]
+    at = [round(quantile * (flat.shape[1] - 1)) for quantile in QUANTILES]
     low, high = (flat[:, one][:, None, None] for one in at)
-    return np.asarray(((density - low) / (high - low + np.float32(_FAINT)) - np.float32(0.5)) * 2, np.float32)
+    return np.asarray(((density - low) / (high - low + np.float32(FAINT)) - np.float32(0.5)) * 2, np.float32)

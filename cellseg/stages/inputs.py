@@ -15,6 +15,7 @@ from cellseg.errors import ConfigError, TableError
 from cellseg.io.samples import read_samples
 from cellseg.io.settings import read_config
 from cellseg.measure_config import Family
+from cellseg.stages.look import NO_NETWORK
 from cellseg.stages.methods import method_fault
 
 SWITCHED = get_args(Family)
@@ -76,10 +77,7 @@ def name_faults(config: Config) -> list[str]:
             if (fault := _entry_fault(entry, config.measure.families))
         ]
     if "appearance" in config.measure.families and not config.measure.appearance_network:
-        faults.append(
-            "measure.families has appearance, and measure.appearance_network names no network; name redcell_look, or a "
-            "file that `cellseg train classifier` wrote"
-        )
+        faults.append(NO_NETWORK)
     # what is only shown may be missing from a slide, but it must be the name of something
     shown = {"report.plot_features": config.report.plot_features, "polygons.features": config.polygons.features}
     plain = [(f"{where}.{at}", name) for where, names in shown.items() for at, name in enumerate(names)]

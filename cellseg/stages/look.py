@@ -12,6 +12,10 @@ from cellseg.measure.view import Look
 from cellseg.measure_config import MeasureSettings
 
 FORMAT = "cellseg-crops-1"
+NO_NETWORK = (
+    "measure.families has appearance, and measure.appearance_network names no network; name redcell_look, or a file "
+    "that `cellseg train classifier` wrote (docs/training.md, look)"
+)
 
 
 def find_look(settings: MeasureSettings) -> Look | None:
@@ -27,10 +31,7 @@ def find_look(settings: MeasureSettings) -> Look | None:
     if "appearance" not in settings.families:
         return None
     if not settings.appearance_network:
-        raise ConfigError(
-            "measure.families has appearance and measure.appearance_network names no network; name redcell_look, or a "
-            "file that `cellseg train classifier --look` wrote"
-        )
+        raise ConfigError(NO_NETWORK)
     return read_look(settings.appearance_network)
 
 

@@ -51,7 +51,7 @@ def train_reference(request: ReferenceRequest, *, progress: Progress = silent) -
     """Fit a reference on the cells labelled healthy; writes it, and what it says of groups that it never saw.
 
     For labs without a slide that is healthy throughout. The file is as of `fit_reference`, with the figures of the test
-    under `held_out`; beside it lies `NAME.predictions.parquet`, which `cellseg evaluate verdict` reads.
+    under `held_out_figures`; beside it lies `NAME.predictions.parquet`, which `cellseg evaluate verdict` reads.
 
     Parameters
     ----------

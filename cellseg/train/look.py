@@ -13,11 +13,11 @@ from torch.nn import functional
 
 from cellseg.classify_config import TrainLookSettings
 from cellseg.measure.crop_network import CropNetwork, build_network
-from cellseg.measure.crops import CropField
+from cellseg.measure.crops import DARKEST, FAINT, QUANTILES, CropField
 from cellseg.measure.view import Look
+from cellseg.segment.infer import choose_device
+from cellseg.train.loop import computes_in_half
 
-_FAINT, _DARKEST = 0.05, 0.02
-_QUANTILES = (0.05, 0.95)
 _DROPPED = 0.3
 """Share of the last features that a step does without (Srivastava et al. 2014, J Mach Learn Res 15:1929)."""
 
@@ -34,7 +34,7 @@ def fit_look(
     settings: TrainLookSettings,
     *,
     seed: int,
-    device: str = "cpu",
+    device: str = "auto",
     name: str = "look",
 ) -> Look:
     """A network that gives log-odds of being abnormal; the same numbers for the same input, seed and processor.
@@ -55,7 +55,7 @@ def fit_look(
     seed : int
         Of weights, draws and changes.
     device : str
-        Where it is trained; the network comes back on the CPU.
+        Where it is trained, as of `compute.device`; the network comes back on the CPU.
     name : str
         Of the network, in its column's name.
     """
@@ -63,7 +63,7 @@ def fit_look(
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        network = _train(crops, abnormal, weights, settings, seed, device)
+        network = _train(crops, abnormal, weights, settings, seed, choose_device(device))
     finally:
         torch.set_num_threads(n_threads)
     return CropNetwork(network, look_field(settings), name)
@@ -75,7 +75,7 @@ def _train(
     weights: NDArray[np.float64],
     settings: TrainLookSettings,
     seed: int,
-    device: str,
+    device: torch.device,
 ) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     network = build_network(settings.width, generator).to(device).to(memory_format=torch.channels_last)
@@ -85,7 +85,7 @@ def _train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=n_steps)
     draw = torch.from_numpy(weights / weights.sum())
     target = torch.from_numpy(abnormal.astype(np.float32)) * (1 - 2 * settings.smoothing) + settings.smoothing
-    low_precision = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=_has_bfloat16(device))
+    low_precision = torch.autocast(device.type, torch.bfloat16, enabled=computes_in_half(device))
     network.train()
     for _ in range(n_steps):
         rows = torch.multinomial(draw, settings.batch, replacement=True, generator=generator)
@@ -101,11 +101,6 @@ def _train(
         optimizer.step()
         schedule.step()
     return cast("nn.Module", network.to("cpu").to(memory_format=torch.contiguous_format))
-
-
-def _has_bfloat16(device: str) -> bool:
-    """Whether 16 bits are faster there: GPUs, and processors with instructions for them."""
-    return device != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _vary(pictures: Tensor, generator: torch.Generator) -> Tensor:
@@ -126,7 +121,7 @@ def _vary(pictures: Tensor, generator: torch.Generator) -> Tensor:
     gray = functional.grid_sample(gray, grid, padding_mode="reflection", align_corners=False)
     if float(torch.rand(1, generator=generator)) < 0.5:
         gray = functional.avg_pool2d(gray, 3, 1, 1, count_include_pad=False)
-    density = -torch.log(gray.clamp(min=_DARKEST))
+    density = -torch.log(gray.clamp(min=DARKEST))
     flat = density.flatten(1).sort(dim=1).values
-    low, high = (flat[:, round(one * (flat.shape[1] - 1))].view(-1, 1, 1, 1) for one in _QUANTILES)
-    return ((density - low) / (high - low + _FAINT) - 0.5) * 2
+    low, high = (flat[:, round(one * (flat.shape[1] - 1))].view(-1, 1, 1, 1) for one in QUANTILES)
+    return ((density - low) / (high - low + FAINT) - 0.5) * 2

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellseg.classify.supervised import LinearMember, TreeMember
+from cellseg.classify.travel import MAD_OF_NORMAL
 from cellseg.classify_config import TrainClassifierSettings
 from cellseg.train.tree_arrays import tree_ensemble
 
 _N_BINS = 255
 """Bins of a feature that trees may part, as many as fit a byte."""
-_MAD_OF_NORMAL = 1.4826
-"""Standard deviation over median absolute deviation of a normal distribution (Rousseeuw & Croux 1993, JASA 88:1273)."""
 
 
 def fit_members(
@@ -58,7 +57,7 @@ def fit_linear(
     from sklearn.linear_model import LogisticRegression
 
     centre = np.nanmedian(matrix, axis=0)
-    scale = _MAD_OF_NORMAL * np.nanmedian(np.abs(matrix - centre), axis=0)
+    scale = MAD_OF_NORMAL * np.nanmedian(np.abs(matrix - centre), axis=0)
     flat = scale <= 1e-12 * np.nanmax(np.abs(matrix), axis=0)
     scale[flat] = np.nanstd(matrix[:, flat], axis=0)
     z = np.clip((np.where(np.isfinite(matrix), matrix, centre) - centre) / scale, -settings.clip, settings.clip)

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from cellseg.classify.discovery import HeldOut, summarize_held_out
 from cellseg.classify.novelty import Covariance, Forest, Nearest, Plain, Scorer, rounded
 from cellseg.classify.reference import FeatureFit, ReferenceFit, score_z
+from cellseg.classify.travel import MAD_OF_NORMAL
 from cellseg.classify.trees import TreeEnsemble
 from cellseg.classify_config import ReferenceSettings
 from cellseg.train.grouped import grouped_splits
 from cellseg.types import Stain
 
 Floats = NDArray[np.float64]
-MAD_TO_SD = 1.4826
-"""The MAD of a normal distribution times this is its standard deviation."""
 MAX_NEAREST = 2000
 """Healthy cells that a reference of the nearest keeps; of more, an even draw."""
 _DIGITS = 9
@@ -34,7 +33,7 @@ def fit_feature(values: Floats, *, interval: float) -> FeatureFit:
     if values.size == 0:
         return FeatureFit(np.nan, np.nan, np.nan, np.nan)
     median = np.median(values)
-    mad = MAD_TO_SD * np.median(np.abs(values - median))
+    mad = MAD_OF_NORMAL * np.median(np.abs(values - median))
     low, high = np.quantile(values, [(1 - interval) / 2, (1 + interval) / 2])
     # not decimals: moment invariants and the like have scales of their own
     return FeatureFit(*(float(f"{figure:.{_DIGITS}g}") for figure in (median, mad, low, high)))
