@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, NamedTuple, Self
 
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -23,6 +27,10 @@ from cellseg.types import Labels, Level, Window, check_labels
 
 STRIP_PX = 512
 """Rows of a strip that `write_labels` takes, and side of the tiles it writes."""
+REDUCTION = 4
+"""How much smaller each level of the pyramid is than the one before."""
+_SMALLEST_LEVEL_PX = 1024
+_SPOOL_BYTES = 16 << 20
 _BIGTIFF_BYTES = 2**32 - 2**25
 _OME = (
     '<?xml version="1.0" encoding="UTF-8"?>'
@@ -37,14 +45,101 @@ _OME = (
 )
 
 
-def write_labels(path: Path, strips: Iterable[Labels], *, height_px: int, width_px: int, mpp: float) -> None:
+class EncodedStrip(NamedTuple):
+    """A strip of a label image as it goes into the file: its `shape`, its tiles, and every fourth label of it.
+
+    `reduced` is (ceil(h / 4), ceil(w / 4)) uint32, what the strip is on the next level of the pyramid.
+    """
+
+    shape: tuple[int, int]
+    tiles: tuple[bytes, ...]
+    reduced: Labels
+
+
+def encode_strip(strip: Labels) -> EncodedStrip:
+    """Compress a full-width strip (<= 512, W) uint32 for `write_labels`; safe in any thread."""
+    check_labels(strip, "strip of labels")
+    reduced = np.ascontiguousarray(strip[::REDUCTION, ::REDUCTION])
+    return EncodedStrip(strip.shape, tuple(_encode_tiles(strip)), reduced)
+
+
+def _encode_tiles(strip: Labels) -> Iterator[bytes]:
+    """The compressed 512 x 512 tiles of a strip, the last ones filled up with background."""
+    for x in range(0, strip.shape[1], STRIP_PX):
+        part = strip[:, x : x + STRIP_PX]
+        if not part.any():
+            yield _empty_tile()
+            continue
+        if part.shape != (STRIP_PX, STRIP_PX):
+            part = np.pad(part, [(0, STRIP_PX - part.shape[0]), (0, STRIP_PX - part.shape[1])])
+        yield bytes(imagecodecs.zlib_encode(part.tobytes()))
+
+
+@cache
+def _empty_tile() -> bytes:
+    return bytes(imagecodecs.zlib_encode(bytes(4 * STRIP_PX * STRIP_PX)))
+
+
+class _ReducedLevel:
+    """A smaller level of the pyramid, which grows while the full one is written and waits, compressed, in a file."""
+
+    def __init__(self, folder: Path, height_px: int, width_px: int) -> None:
+        self.height_px, self.width_px = height_px, width_px
+        self._rows = np.zeros((0, width_px), np.uint32)
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(folder), prefix=".tmp-level-")  # noqa: SIM115
+        self._sizes: list[int] = []
+
+    def add(self, rows: Labels) -> Labels:
+        """Take the next rows; gives the whole strips among them, reduced once more."""
+        held = np.concatenate([self._rows, rows]) if len(self._rows) else rows
+        whole = len(held) - len(held) % STRIP_PX
+        self._rows = held[whole:].copy()
+        self._keep(held[:whole])
+        return held[:whole:REDUCTION, ::REDUCTION]
+
+    def end(self) -> Labels:
+        """The last strip, which may be lower than others, reduced."""
+        rows, self._rows = self._rows, self._rows[:0]
+        self._keep(rows)
+        return rows[::REDUCTION, ::REDUCTION]
+
+    def _keep(self, rows: Labels) -> None:
+        for y in range(0, len(rows), STRIP_PX):
+            for tile in _encode_tiles(rows[y : y + STRIP_PX]):
+                self._file.write(tile)
+                self._sizes.append(len(tile))
+
+    def tiles(self) -> Iterator[bytes]:
+        """The compressed tiles in raster order."""
+        self._file.seek(0)
+        return (self._file.read(size) for size in self._sizes)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def reduced_shapes(height_px: int, width_px: int) -> list[tuple[int, int]]:
+    """Height and width of the smaller levels of a label image: a quarter each, until both sides are <= 1024 px."""
+    shapes = []
+    while max(height_px, width_px) > _SMALLEST_LEVEL_PX:
+        height_px, width_px = -(-height_px // REDUCTION), -(-width_px // REDUCTION)
+        shapes.append((height_px, width_px))
+    return shapes
+
+
+def write_labels(
+    path: Path, strips: Iterable[Labels | EncodedStrip], *, height_px: int, width_px: int, mpp: float
+) -> None:
     """Write a label image from full-width strips, top to bottom; the same labels give the same bytes.
+
+    Images of more than 1024 px a side get a pyramid, as viewers want it: levels of a quarter of the size each, in
+    sub-IFDs, with every fourth label of a row and every fourth row of the level before.
 
     Parameters
     ----------
     path : Path
         The OME-TIFF; appears when it is whole.
-    strips : iterable of (512, width_px) ndarray of uint32
+    strips : iterable of (512, width_px) ndarray of uint32, or of what `encode_strip` made of them
         The last one has what is left of `height_px`. One strip is held at a time.
     height_px, width_px : int
         Size of the label image, px; a BigTIFF is written where the uncompressed image passes 4 GiB.
@@ -60,23 +155,28 @@ def write_labels(path: Path, strips: Iterable[Labels], *, height_px: int, width_
     """
     description = _OME.format(width=width_px, height=height_px, mpp=float(mpp))
     big, source = is_bigtiff(height_px, width_px), iter(strips)
-    with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=big, ome=False) as tiff:
-        tiff.write(
-            _tiles(source, path, height_px, width_px),
-            shape=(height_px, width_px),
-            dtype=np.uint32,
-            tile=(STRIP_PX, STRIP_PX),
-            compression="zlib",
-            photometric="minisblack",
+    with ExitStack() as stack:
+        temporary = stack.enter_context(atomic_path(path))
+        tiff = stack.enter_context(tifffile.TiffWriter(temporary, bigtiff=big, ome=False))
+        levels = [_ReducedLevel(path.parent, *shape) for shape in reduced_shapes(height_px, width_px)]
+        for level in levels:
+            stack.callback(level.close)
+        _write_level(
+            tiff, _tiles(source, levels, path, height_px, width_px), (height_px, width_px), subifds=len(levels),
             description=description,
-            metadata=None,
-            software=False,
-            # one thread: the library would otherwise take a whole buffer of tiles ahead
-            maxworkers=1,
-        )
+        )  # fmt: skip
         # the library takes as many tiles as it needs; what is left is a fault of the caller
         if next(source, None) is not None:
             raise LabelError(f"{path}: more strips than the {height_px} rows hold; one starts at row {height_px}")
+        for level in levels:
+            _write_level(tiff, level.tiles(), (level.height_px, level.width_px), subfiletype=1)
+
+
+def _write_level(tiff: tifffile.TiffWriter, tiles: Iterator[bytes], shape: tuple[int, int], **about: Any) -> None:  # noqa: ANN401
+    tiff.write(
+        tiles, shape=shape, dtype=np.uint32, tile=(STRIP_PX, STRIP_PX), compression="zlib", photometric="minisblack",
+        metadata=None, software=False, **about,
+    )  # fmt: skip
 
 
 def is_bigtiff(height_px: int, width_px: int) -> bool:
@@ -84,28 +184,38 @@ def is_bigtiff(height_px: int, width_px: int) -> bool:
     return height_px * width_px * 4 >= _BIGTIFF_BYTES
 
 
-def _tiles(strips: Iterator[Labels], path: Path, height_px: int, width_px: int) -> Iterator[Labels]:
-    """512 x 512 tiles in raster order, the last ones filled up with background."""
+def _tiles(
+    strips: Iterator[Labels | EncodedStrip], levels: list[_ReducedLevel], path: Path, height_px: int, width_px: int
+) -> Iterator[bytes]:
+    """The tiles of the full level; the smaller ones grow on the way."""
     y = 0
-    for strip in strips:
-        check_labels(strip, f"{path}: strip at row {y}")
+    for given in strips:
+        if not isinstance(given, EncodedStrip):
+            check_labels(given, f"{path}: strip at row {y}")
+        strip = given if isinstance(given, EncodedStrip) else encode_strip(given)
         rows = min(STRIP_PX, height_px - y)
         if strip.shape != (rows, width_px):
             raise LabelError(
                 f"{path}: the strip at row {y} is {strip.shape}, expected {(rows, width_px)} of an image of "
                 f"{height_px} x {width_px} px"
             )
-        for x in range(0, width_px, STRIP_PX):
-            part = strip[:, x : x + STRIP_PX]
-            if part.shape == (STRIP_PX, STRIP_PX):
-                yield np.ascontiguousarray(part)
-            else:
-                tile = np.zeros((STRIP_PX, STRIP_PX), np.uint32)
-                tile[: part.shape[0], : part.shape[1]] = part
-                yield tile
         y += rows
+        reduced = strip.reduced
+        for level in levels:
+            reduced = level.add(reduced)
+        if y == height_px:
+            _end(levels)
+        yield from strip.tiles
     if y != height_px:
         raise LabelError(f"{path}: {y} rows of labels were given, expected {height_px}")
+
+
+def _end(levels: list[_ReducedLevel]) -> None:
+    rest: Labels | None = None
+    for level in levels:
+        more = None if rest is None or not rest.size else level.add(rest)
+        last = level.end()
+        rest = last if more is None or not more.size else np.concatenate([more, last])
 
 
 class LabelImage:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cellseg.columns import columns_of
 from cellseg.config import InputSettings, SegmentationSettings
 from cellseg.io.atomic import write_json
-from cellseg.io.labels import STRIP_PX, write_labels
+from cellseg.io.labels import STRIP_PX, EncodedStrip, encode_strip, write_labels
 from cellseg.io.scratch import ClusterScratch
 from cellseg.io.slide import open_slide
 from cellseg.io.table import TableWriter
@@ -24,7 +24,7 @@ from cellseg.stages.results import instances_path, record_path
 from cellseg.stages.segmenters import choose_segmenter
 from cellseg.stages.slide_cells import FoundCells, SlideJob
 from cellseg.stream import map_tiles
-from cellseg.types import Labels, Progress, silent
+from cellseg.types import Progress, silent
 
 INSTANCE_COLUMNS = tuple(
     column
@@ -92,10 +92,15 @@ def segment_slide(
     return found.record
 
 
-def _strips(scratch: ClusterScratch, height_px: int, cell_of: NDArray[np.uint32], workers: int) -> Iterator[Labels]:
+def _strips(
+    scratch: ClusterScratch, height_px: int, cell_of: NDArray[np.uint32], workers: int
+) -> Iterator[EncodedStrip]:
     numbers = range(-(-height_px // STRIP_PX))
     packed = ((strip, scratch.fetch(strip)) for strip in numbers)
-    return map_tiles(lambda item: scratch.unpack(item[0], item[1], height_px, cell_of), packed, workers=workers)
+    # compressed by the worker: a strip of a large slide takes hundreds of megabytes, and none is to wait in full
+    return map_tiles(
+        lambda item: encode_strip(scratch.unpack(item[0], item[1], height_px, cell_of)), packed, workers=workers
+    )
 
 
 def write_instances(path: Path, found: FoundCells) -> None:

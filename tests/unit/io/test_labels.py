@@ -15,7 +15,7 @@ import tifffile
 from PIL import Image
 
 from cellseg.errors import LabelError
-from cellseg.io.labels import STRIP_PX, is_bigtiff, open_labels, write_labels
+from cellseg.io.labels import STRIP_PX, encode_strip, is_bigtiff, open_labels, reduced_shapes, write_labels
 from cellseg.types import Window
 
 RNG = np.random.default_rng(2)
@@ -48,6 +48,29 @@ def test_round_trip_here_and_elsewhere(tmp_path: Path, shape: tuple[int, int]) -
         np.testing.assert_array_equal(whole, labels)
         part = Window(shape[0] // 3, shape[0], shape[1] // 3, shape[1] - shape[1] // 5)
         np.testing.assert_array_equal(image.read(part), labels[part.y0 : part.y1, part.x0 : part.x1])
+
+
+@pytest.mark.parametrize("shape", [(1025, 3), (2049, 600), (4097, 9000)])
+def test_large_images_have_a_pyramid_of_every_fourth_label(tmp_path: Path, shape: tuple[int, int]) -> None:
+    path, labels = tmp_path / "l.ome.tif", blocks(*shape)
+    write(path, labels)
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.is_ome and len(tiff.pages) == 1
+        levels = [level.asarray() for level in tiff.series[0].levels]
+    assert [level.shape for level in levels[1:]] == reduced_shapes(*shape) != []
+    assert max(levels[-1].shape) <= 1024 < max(levels[-2].shape)
+    for number, level in enumerate(levels):
+        np.testing.assert_array_equal(level.reshape(reduced_shapes(*shape)[number - 1] if number else shape), labels)
+        labels = labels[::4, ::4]
+
+
+def test_strips_encoded_before_give_the_same_bytes(tmp_path: Path) -> None:
+    labels = blocks(2100, 1300)
+    write(tmp_path / "a.ome.tif", labels)
+    encoded = [encode_strip(strip) for strip in strips_of(labels)]
+    write_labels(tmp_path / "b.ome.tif", encoded, height_px=2100, width_px=1300, mpp=0.499)
+    assert (tmp_path / "a.ome.tif").read_bytes() == (tmp_path / "b.ome.tif").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.ome.tif", "b.ome.tif"}
 
 
 def test_it_is_a_tiled_ome_tiff_with_pixel_size(tmp_path: Path) -> None:
