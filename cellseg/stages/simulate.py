@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from cellseg.errors import ConfigError
 from cellseg.io.atomic import atomic_path, write_text
@@ -106,12 +107,16 @@ def simulate_slide(
     compression: Literal["jpeg", "zlib"] = "jpeg",
     tissue: Tissue = CROWDED,
     n_fields: int = 12,
+    tissue_share: float = 1.0,
+    pyramid: bool = False,
     progress: Progress = silent,
 ) -> int:
     """A large tiled H&E-like TIFF, written in bounded memory; returns the number of nuclei whose middle lies in it.
 
     The slide is laid from `n_fields` fields of 1024 px that continue into one another, so that no seam shows and nuclei
-    cross every joint; the fields are drawn from `seed`, and so is their order.
+    cross every joint; the fields are drawn from `seed`, and so is their order. With a `tissue_share` (fraction) under 1
+    the rest is empty glass, in a few large pieces whose rim follows the fields' edges. With `pyramid` smaller levels, a
+    quarter of the size each, follow as sub-IFDs.
 
     Raises
     ------
@@ -123,6 +128,7 @@ def simulate_slide(
     _check("height_px", height_px, 1, 200_000)
     _check("width_px", width_px, 1, 200_000)
     _check("seed", seed, 0, 2**32)
+    _check("tissue_share", tissue_share, 0.0, 1.0)
     tissue = replace(tissue, mpp=mpp)
     bank = []
     for number in range(n_fields):
@@ -131,8 +137,14 @@ def simulate_slide(
     plan = np.random.default_rng((seed, 3)).integers(
         0, n_fields, (-(-height_px // _PATCH_PX), -(-width_px // _PATCH_PX))
     )
-    tiles = _laid_tiles([patch.pixels for patch in bank], plan, height_px, width_px)
-    write_tiff(path, tiles, height_px, width_px, mpp=mpp, compression=compression)
+    if tissue_share < 1:
+        glass = replace(tissue, cleft_level=-np.inf, nuclei_per_mm2=0.0)
+        bank.append(simulate_tissue(_PATCH_PX, _PATCH_PX, tissue=glass, seed=seed, border_seed=seed))
+        plan = np.where(_in_tissue(plan.shape, tissue_share, seed), plan, n_fields)
+    fields = np.stack([patch.pixels for patch in bank])
+    tiles = _laid_tiles(fields, plan, height_px, width_px)
+    levels = list(_reduced_levels(fields, plan, height_px, width_px)) if pyramid else []
+    write_tiff(path, tiles, height_px, width_px, mpp=mpp, compression=compression, levels=levels)
     return _count_nuclei([patch.centers_px for patch in bank], plan, height_px, width_px)
 
 
@@ -144,8 +156,11 @@ def write_tiff(
     *,
     mpp: float,
     compression: Literal["jpeg", "zlib"],
+    levels: Sequence[tuple[Iterator[NDArray[np.uint8]], int, int]] = (),
 ) -> None:
     """A tiled RGB TIFF with its pixel size in the resolution tags; `tiles` are (512, 512, 3), in raster order.
+
+    `levels` are the tiles, height and width (px) of the smaller levels of its pyramid.
 
     Raises
     ------
@@ -153,13 +168,16 @@ def write_tiff(
         If the file cannot be written.
     """
     options: dict[str, Any] = {"compressionargs": {"level": 90}} if compression == "jpeg" else {"predictor": True}
-    with atomic_path(path) as temporary:
-        tifffile.imwrite(
-            temporary, tiles, shape=(height_px, width_px, 3), dtype=np.uint8, photometric="rgb",
-            tile=(_TILE_PX, _TILE_PX), compression=compression, resolution=(1e4 / mpp, 1e4 / mpp),
-            resolutionunit="CENTIMETER", metadata=None, software="cellseg simulate",
-            bigtiff=height_px * width_px * 3 > 2**31, maxworkers=2, **options,
-        )  # fmt: skip
+    options |= {"photometric": "rgb", "tile": (_TILE_PX, _TILE_PX), "compression": compression, "dtype": np.uint8}
+    big = height_px * width_px * 3 > 2**31
+    with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=big) as tiff:
+        for number, (some, height, width) in enumerate([(tiles, height_px, width_px), *levels]):
+            per_cm = 1e4 / mpp * height / height_px
+            about: dict[str, Any] = {"subifds": len(levels)} if number == 0 else {"subfiletype": 1}
+            tiff.write(
+                some, shape=(height, width, 3), resolution=(per_cm, per_cm), resolutionunit="CENTIMETER",
+                metadata=None, software="cellseg simulate", maxworkers=2, **options, **about,
+            )  # fmt: skip
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
@@ -179,14 +197,50 @@ def _full_tile(part: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.pad(part, short, mode="edge") if any(s for _, s in short) else np.ascontiguousarray(part)
 
 
+def _in_tissue(shape: tuple[int, int], share: float, seed: int) -> NDArray[np.bool_]:
+    """Which fields of a plan hold tissue: `share` of them, in a few pieces away from the border."""
+    noise = np.random.default_rng((seed, 4)).normal(size=shape)
+    smooth = ndimage.gaussian_filter(noise, max(shape) / 12, mode="wrap")
+    y, x = (np.abs(np.linspace(-1, 1, n)) if n > 1 else np.zeros(1) for n in shape)
+    height = smooth / (smooth.std() or 1.0) - 2 * np.maximum(y[:, None], x) ** 4
+    order = np.argsort(-height, axis=None, kind="stable")
+    inside = np.zeros(height.size, np.bool_)
+    inside[order[: round(share * height.size)]] = True
+    return inside.reshape(shape)
+
+
 def _laid_tiles(
-    bank: list[NDArray[np.uint8]], plan: NDArray[np.int64], height_px: int, width_px: int
+    fields: NDArray[np.uint8], plan: NDArray[np.int64], height_px: int, width_px: int
 ) -> Iterator[NDArray[np.uint8]]:
     for y in range(0, height_px, _TILE_PX):
         for x in range(0, width_px, _TILE_PX):
-            patch = bank[plan[y // _PATCH_PX, x // _PATCH_PX]]
+            patch = fields[plan[y // _PATCH_PX, x // _PATCH_PX]]
             top, left = y % _PATCH_PX, x % _PATCH_PX
             yield np.ascontiguousarray(patch[top : top + _TILE_PX, left : left + _TILE_PX])
+
+
+def _reduced_levels(
+    fields: NDArray[np.uint8], plan: NDArray[np.int64], height_px: int, width_px: int
+) -> Iterator[tuple[Iterator[NDArray[np.uint8]], int, int]]:
+    """Tiles, height and width of the levels below the full one: means of 4 x 4 px of the level before."""
+    while max(height_px, width_px) > 2 * _PATCH_PX and fields.shape[1] >= 4:
+        n, side = fields.shape[0], fields.shape[1] // 4
+        means = fields.reshape(n, side, 4, side, 4, 3).mean(axis=(2, 4))
+        fields, height_px, width_px = np.rint(means).astype(np.uint8), -(-height_px // 4), -(-width_px // 4)
+        yield _composed_tiles(fields, plan, height_px, width_px), height_px, width_px
+
+
+def _composed_tiles(
+    fields: NDArray[np.uint8], plan: NDArray[np.int64], height_px: int, width_px: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Tiles of a level whose fields are smaller than a tile."""
+    side = fields.shape[1]
+    n = _TILE_PX // side
+    for y in range(0, height_px, _TILE_PX):
+        for x in range(0, width_px, _TILE_PX):
+            part = fields[plan[y // side : y // side + n, x // side : x // side + n]]
+            rows, columns = part.shape[:2]
+            yield _full_tile(part.swapaxes(1, 2).reshape(rows * side, columns * side, 3))
 
 
 def _count_nuclei(centers: list[NDArray[np.float64]], plan: NDArray[np.int64], height_px: int, width_px: int) -> int:

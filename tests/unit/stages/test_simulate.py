@@ -62,3 +62,20 @@ def test_a_slide_is_tiled_and_counts_its_nuclei(tmp_path):
     steps = np.abs(np.diff(pixels, axis=1)).mean(axis=(0, 2))
     # the joint between columns 1023 and 1024 steps no more than its neighbours
     assert steps[123] < 1.4 * np.median(steps)
+
+
+def test_a_slide_of_a_third_tissue_with_a_pyramid(tmp_path):
+    path = tmp_path / "slide.tif"
+    n_nuclei = simulate_slide(
+        path, height_px=6144, width_px=5000, seed=2, mpp=0.25, tissue=Tissue(), n_fields=2, tissue_share=1 / 3,
+        pyramid=True,
+    )  # fmt: skip
+    with open_slide(path) as slide:
+        assert [(level.height, level.width) for level in slide.levels] == [(6144, 5000), (1536, 1250)]
+        small = slide.read(Window(0, 1536, 0, 1250), level=1).astype(float)
+        full = slide.read(Window(0, 2048, 0, 2048)).astype(float)
+    np.testing.assert_allclose(small[:512, :512], full.reshape(512, 4, 512, 4, 3).mean(axis=(1, 3)), atol=40)
+    fields = small.reshape(6, 256, 1250, 3)[:, :, :1024].reshape(6, 256, 4, 256, 3).mean(axis=(1, 3))
+    glass = (np.abs(fields - (244, 242, 245)) < 3).all(axis=-1)
+    assert 0.5 < glass.mean() < 0.8
+    assert n_nuclei == pytest.approx(3_400 * 6144 * 5000 * 0.0625e-6 / 3, rel=0.2)
