@@ -29,9 +29,10 @@ from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
-from cellseg.config import PreprocessSettings, SegmentationSettings
+from cellseg.config import SegmentationSettings
 from cellseg.io.labels import write_labels
 from cellseg.io.settings import read_settings
+from cellseg.preprocess_config import PreprocessSettings
 from cellseg.stages.evaluate import Row, evaluate_labels, evaluate_points, format_rows, read_points, write_rows
 from cellseg.stages.pairs import Pair
 from cellseg.stages.preprocess import preprocess_slide

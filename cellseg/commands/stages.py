@@ -66,8 +66,9 @@ def preprocess(
     """Look at a slide once: recipe.json, quality.json, tissue.png, thumbnail.png; never a copy of its pixels."""
 
     def act() -> None:
-        from cellseg.config import InputSettings, PreprocessSettings
+        from cellseg.config import InputSettings
         from cellseg.io.settings import read_settings
+        from cellseg.preprocess_config import PreprocessSettings
         from cellseg.stages.preprocess import preprocess_slide
 
         with show_progress("preprocess") as progress:

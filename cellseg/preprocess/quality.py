@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellseg.config import QualitySettings
 from cellseg.preprocess.normalize import SIGNAL_MAX
+from cellseg.preprocess_config import QualitySettings
 from cellseg.types import Stain
 
 _SOBEL_WEIGHT = 8.0

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cellseg.config import InputSettings, PreprocessSettings
+from cellseg.config import InputSettings
 from cellseg.errors import ConfigError, ImageError
 from cellseg.io.atomic import atomic_path, write_json
 from cellseg.io.pixel_size import resolve_pixel_size
@@ -34,6 +34,7 @@ from cellseg.preprocess.stain import (
     ruifrok_vectors,
 )
 from cellseg.preprocess.tissue_mask import TissueMask, find_tissue, whole_slide
+from cellseg.preprocess_config import PreprocessSettings
 from cellseg.stream import map_tiles
 from cellseg.tiles import Tile, TileGrid
 from cellseg.types import PixelSize, Progress, Slide, Stain, silent

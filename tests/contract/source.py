@@ -18,6 +18,7 @@ FLOORS = {
     "classify_config": 1,
     "measure_config": 1,
     "polygon_config": 1,
+    "preprocess_config": 1,
     "columns": 1,
     "cohort_columns": 1,
     "tiles": 1,

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from cellseg.config import Config, InputSettings, PreprocessSettings, SegmentationSettings, ThresholdSettings
+from cellseg.config import Config, InputSettings, SegmentationSettings, ThresholdSettings
 from cellseg.io.labels import open_labels
 from cellseg.preprocess.recipe import Recipe
+from cellseg.preprocess_config import PreprocessSettings
 from cellseg.segment.basins import Joining, find_basins
 from cellseg.segment.seam import BasinJoiner
 from cellseg.stages.analyze import Acquisition, analyze_images

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from cellseg.config import PreprocessSettings, SegmentationSettings
+from cellseg.config import SegmentationSettings
+from cellseg.preprocess_config import PreprocessSettings
 from cellseg.types import STAINS
 
 GIVEN = [

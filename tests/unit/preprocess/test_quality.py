@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cellseg.config import QualitySettings
 from cellseg.preprocess.quality import extreme_fractions, focus_per_um, gray_contrast, judge_quality
+from cellseg.preprocess_config import QualitySettings
 
 GOOD = {"stain": "he", "focus": 0.1, "black": 0.0, "saturated": 0.0, "side_um": 100.0}
 
