@@ -1,6 +1,7 @@
 # What the rules share: the checked settings, the sample sheet, and where results go.
 import csv
 import fcntl
+import functools
 import json
 import os
 import shlex
@@ -17,8 +18,8 @@ STARTED = time.time()
 os.environ.update(
     # The `cellseg` beside this snakemake, also when its environment is not active; conda environments go before it.
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]),
-    # Where the post-deployment script of the conda environment finds the package.
-    CELLSEG_SOURCE=os.path.dirname(os.path.abspath(workflow.main_snakefile)),
+    # Where the post-deployment script of the conda environment finds the package; also when another workflow uses this one.
+    CELLSEG_SOURCE=os.path.dirname(str(workflow.current_basedir)),
 )
 
 
@@ -49,8 +50,28 @@ def read_sheet(path):
 
 
 def files_of(row, folder):
-    """The files that a row of the sheet names, from its folder."""
-    return {key: os.path.join(folder, row[key]) for key in ("path", "tissue") if row.get(key)}
+    """The files that a row of the sheet names, from its folder; those with a URL are fetched by a storage plugin."""
+    named = {key: row[key] for key in ("path", "tissue") if row.get(key)}
+    return {key: storage(path) if "://" in path else local(os.path.join(folder, path)) for key, path in named.items()}
+
+
+@functools.cache
+def in_storage(stored):
+    """Whether a storage has this object; each is asked for once a run."""
+    return stored.exists()
+
+
+def if_there(path):
+    """The file; none when it cannot be read, which is then that sample's failure and not the batch's."""
+    if not path or "storage_object" in path.flags:
+        return path if path and in_storage(path.flags["storage_object"]) else []
+    return path if os.path.isfile(path) and os.access(path, os.R_OK) else []
+
+
+def name_of(path):
+    """The file, there or not; what a storage lacks goes by its URL."""
+    stored = path.flags.get("storage_object")
+    return stored.query if stored and not in_storage(stored) else str(path)
 
 
 def clear_stale_lock():
@@ -73,14 +94,13 @@ def in_results(path):
 
 
 def image_if_there(wildcards):
-    """The sample's image; none when it cannot be read, which is then that sample's failure and not the batch's."""
-    path = SAMPLES[wildcards.sample]["path"]
-    return path if os.path.isfile(path) and os.access(path, os.R_OK) else []
+    """The sample's image; none when it cannot be read."""
+    return if_there(SAMPLES[wildcards.sample]["path"])
 
 
 def image_path(wildcards):
     """The sample's image, there or not."""
-    return SAMPLES[wildcards.sample]["path"]
+    return name_of(SAMPLES[wildcards.sample]["path"])
 
 
 def annotation_path(wildcards):
@@ -89,15 +109,14 @@ def annotation_path(wildcards):
 
 
 def annotation_if_there(wildcards):
-    """The sample's annotation of tissues; none when it cannot be read, which is then that sample's failure."""
-    path = annotation_path(wildcards)
-    return path if path and os.path.isfile(path) and os.access(path, os.R_OK) else []
+    """The sample's annotation of tissues; none when it cannot be read."""
+    return if_there(annotation_path(wildcards))
 
 
 def annotation_option(wildcards):
     """The option that names the annotation, if the sheet does."""
     path = annotation_path(wildcards)
-    return shlex.join(["--annotation", path]) if path else ""
+    return shlex.join(["--annotation", name_of(path)]) if path else ""
 
 
 def tissue_settings(wildcards):
@@ -109,7 +128,7 @@ def tissue_settings(wildcards):
 def tissue_weights_file(wildcards):
     """The file of weights for tissues that the settings name, where they are wanted and not in the package."""
     weights = config["tissue"]["weights"]
-    return weights if weights.endswith(".safetensors") and not annotation_path(wildcards) else []
+    return local(weights) if weights.endswith(".safetensors") and not annotation_path(wildcards) else []
 
 
 def tissue_map(wildcards):
@@ -169,7 +188,7 @@ def weights_file(wildcards):
     """The file of weights that the settings name, where the method wants one that is not in the package."""
     section = config["segmentation"]
     weights = section["maskrcnn"]["weights"]
-    return weights if section["method"] == "maskrcnn" and weights.endswith(".safetensors") else []
+    return local(weights) if section["method"] == "maskrcnn" and weights.endswith(".safetensors") else []
 
 
 def training_options(wildcards):
@@ -230,7 +249,7 @@ def reference_option(wildcards, input):
 def model_file(wildcards):
     """The supervised model that judges, where it is a file of the user's own and not one in the package."""
     weights = config["classify"]["model"]["weights"]
-    return weights if weights.endswith(".safetensors") else []
+    return local(weights) if weights.endswith(".safetensors") else []
 
 
 def reference_measurements(wildcards):

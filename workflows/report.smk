@@ -121,7 +121,7 @@ rule integrity:
 
 rule summary:
     input:
-        sheet=config["samples"],
+        sheet=local(config["samples"]),
         tables=expand(in_results("samples/{sample}/columns.json"), sample=SAMPLES),
         overlays=expand(in_results("samples/{sample}/overlay.png"), sample=SAMPLES),
         integrity=expand(in_results("samples/{sample}/integrity.json"), sample=SAMPLES),

@@ -3,7 +3,7 @@
 # Then segment with them: segmentation: {method: maskrcnn, maskrcnn: {weights: results/train/maskrcnn/weights.safetensors}}
 rule train_maskrcnn:
     input:
-        data=config["train"]["data"],
+        data=[local(folder) for folder in config["train"]["data"]],
     output:
         weights=in_results("train/maskrcnn/weights.safetensors"),
         log=in_results("train/maskrcnn/weights.log.csv"),
@@ -32,7 +32,7 @@ rule train_maskrcnn:
 # Then map with them: tissue: {enabled: true, weights: results/train/segnet/weights.safetensors}
 rule train_segnet:
     input:
-        data=config["train"]["data"],
+        data=[local(folder) for folder in config["train"]["data"]],
     output:
         weights=in_results("train/segnet/weights.safetensors"),
         log=in_results("train/segnet/weights.log.csv"),
@@ -61,7 +61,7 @@ rule train_segnet:
 # Then judge with it: classify: {model: {weights: results/train/classifier/model.safetensors}}
 rule train_classifier:
     input:
-        labelled=config["train"]["labels"] or [],
+        labelled=local(config["train"]["labels"]) if config["train"]["labels"] else [],
         ledger=in_results("slides.tsv"),
     output:
         model=in_results("train/classifier/model.safetensors"),

@@ -27,7 +27,8 @@ class SampleRow(BaseModel):
     sample: str = Field(pattern=NAME_PATTERN)
     """unique name: letters, digits, `.`, `_`, `-`; it becomes a folder of the results."""
     path: str = Field(min_length=1)
-    """the image, from the folder of the sheet."""
+    """the image, from the folder of the sheet; or a URL (`s3://bucket/a.tif`) of a storage that the workflow fetches it
+    from."""
     mpp: float | None = Field(default=None, ge=0.01, le=100)
     """um per pixel; empty takes what the file says, and a figure here wins over the file's."""
     patient: str | None = None
@@ -47,14 +48,14 @@ class SampleRow(BaseModel):
 
 
 class Sample(BaseModel):
-    """One slide of the run; `path` starts from the working folder or the root."""
+    """One slide of the run; `path` starts from the working folder or the root, or is a URL as written."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     sample: str
     """unique name."""
-    path: Path
-    """the image."""
+    path: Path | str
+    """the image; text if it is a URL."""
     mpp: float | None = None
     """um per pixel as the sheet says; None leaves it to the file."""
     patient: str | None = None
@@ -67,7 +68,7 @@ class Sample(BaseModel):
     """what the tissue was coloured with."""
     channel: str | None = None
     """name of the channel to segment."""
-    tissue: Path | None = None
+    tissue: Path | str | None = None
     """annotation of its tissues, which stands in for the network."""
 
 
@@ -75,7 +76,7 @@ def read_samples(sheet: Path, *, check_files: bool = True) -> tuple[Sample, ...]
     """The samples of a tab-separated sheet, in its order.
 
     Blank lines, lines that start with `#`, a byte-order mark and Windows line ends are tolerated. With `check_files`
-    an image or an annotation of tissues that is not there is a fault too.
+    an image or an annotation of tissues that is not there is a fault too; what a URL names is not looked for.
 
     Raises
     ------
@@ -97,8 +98,8 @@ def read_samples(sheet: Path, *, check_files: bool = True) -> tuple[Sample, ...]
     for number, line in lines[1:]:
         row, wrong = _parse_row(line, header, number)
         wrong += _duplicate_faults(row.get("sample", ""), seen, number)
-        files = {key: sheet.parent / row[key] for key in ("path", "tissue") if key in row}
-        missing = [key for key, file in files.items() if check_files and not file.is_file()]
+        files = {key: _place_of(row[key], sheet.parent) for key in ("path", "tissue") if key in row}
+        missing = [k for k, file in files.items() if check_files and isinstance(file, Path) and not file.is_file()]
         named = {"path": "image", "tissue": "annotation of tissues"}
         wrong += [f"line {number}: no {named[key]} {row[key]!r} in {sheet.parent}; correct the path" for key in missing]
         faults += wrong
@@ -163,8 +164,35 @@ def _parse_row(line: str, header: Sequence[str], number: int) -> tuple[dict[str,
         for key in ("path", "tissue")
         if any(ord(character) < 32 for character in row.get(key, ""))
     ]
+    faults += [_url_fault(key, row[key]) for key in ("path", "tissue") if key in row]
     faults += _field_faults(row)
     return row, [f"line {number}: {fault}" for fault in faults if fault]
+
+
+def is_url(path: str) -> bool:
+    """Whether a path of the sheet has a scheme, so that it lies in a storage and not in a folder.
+
+    Examples
+    --------
+    >>> is_url("s3://bucket/a.tif"), is_url("images/a.tif")
+    (True, False)
+    """
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) is not None
+
+
+def _place_of(path: str, folder: Path) -> Path | str:
+    """Where a path of the sheet leads: from the sheet's folder, or a URL as it is."""
+    return path if is_url(path) else folder / path
+
+
+def _url_fault(key: str, path: str) -> str:
+    """That a URL says who asks, which would reach logs and results; empty if it does not. It repeats no secret."""
+    if not is_url(path) or "@" not in path.split("://", 1)[1].split("/", 1)[0]:
+        return ""
+    return (
+        f"the {key} is a URL with a name or password before '@'; take them out, and give credentials by environment "
+        "variables such as SNAKEMAKE_STORAGE_S3_ACCESS_KEY"
+    )
 
 
 def _name_fault(name: str) -> str:

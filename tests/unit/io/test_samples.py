@@ -157,3 +157,15 @@ def test_an_annotation_of_tissues_lies_beside_the_sheet_like_an_image(tmp_path: 
     assert read_samples(path, check_files=False)[0].tissue == tmp_path / "c.geojson"
     path = sheet(tmp_path, "sample\tpath\ttissue\nA\ta.png\tb\x07.png\n")
     assert "control character in tissue" in fault_of(path)
+
+
+def test_what_a_url_names_is_kept_as_written_and_not_looked_for(tmp_path: Path) -> None:
+    row = "a\ts3://bucket/slides/a.tif\ts3://bucket/a.geojson\n"
+    (sample,) = read_samples(sheet(tmp_path, f"sample\tpath\ttissue\n{row}"))
+    assert (sample.path, sample.tissue) == ("s3://bucket/slides/a.tif", "s3://bucket/a.geojson")
+
+
+def test_a_url_with_credentials_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    fault = fault_of(sheet(tmp_path, "sample\tpath\na\ts3://key:hush@bucket/a.tif\nb\ts3://bucket/a@b.tif\n"))
+    assert "line 2: the path is a URL with a name or password" in fault
+    assert "line 3" not in fault and "hush" not in fault and "key:" not in fault
