@@ -58,7 +58,11 @@ def files_of(row, folder):
 @functools.cache
 def in_storage(stored):
     """Whether a storage has this object; each is asked for once a run."""
-    return stored.exists()
+    try:
+        return stored.exists()
+    except Exception as error:  # each plugin has kinds of its own
+        why = f"the storage does not answer, or refuses the key ({error})"
+        raise WorkflowError(f"{stored.query}: {why}; check its address and credentials") from None
 
 
 def if_there(path):

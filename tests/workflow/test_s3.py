@@ -1,4 +1,4 @@
-"""Images in S3, by the example of docs/workflow.md: bytes as from disk, a missing object fails alone, no secret told."""
+"""Images in S3, by the example of docs/workflow.md: bytes as on disk, a missing object fails alone, no secret told."""
 
 from __future__ import annotations
 
@@ -100,3 +100,12 @@ def test_credentials_reach_no_file(projects) -> None:
     _, stored, done = projects
     written = files_of(stored.folder) | {"stdout": done.stdout.encode()}
     assert [name for name, content in written.items() if SECRET.encode() in content or KEY.encode() in content] == []
+
+
+def test_storage_that_does_not_answer_stops_the_run_and_is_named(projects, tmp_path) -> None:
+    project = Stored(tmp_path / "nobody there")
+    project.endpoint = "http://127.0.0.1:9"
+    (project.folder / "samples.tsv").write_text(SHEET)
+    done = project.snakemake("-n")
+    assert done.returncode != 0 and SECRET not in done.stdout
+    assert "s3://lab-slides/slides/slide_1.tif: the storage does not answer" in done.stdout
