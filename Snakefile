@@ -8,6 +8,9 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
+report: "workflows/captions/workflow.rst"
+
+
 include: "workflows/common.smk"
 include: "workflows/preprocess.smk"
 include: "workflows/segment.smk"

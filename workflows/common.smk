@@ -97,6 +97,31 @@ def in_results(path):
     return f"{RESULTS}/{path}"
 
 
+def shown(path, category):
+    """A result that `snakemake --report` shows; its caption has its name, and samples stand under their group."""
+    caption = f"captions/{Path(path).stem}.rst"
+    if "{sample}" not in path:
+        return report(path, caption=caption, category=category, labels={"result": Path(path).name})
+    return report(path, caption=caption, category=category, subcategory=group_of, labels=labels_of(Path(path).name))
+
+
+def group_of(wildcards):
+    """The sample's group as a heading of the report."""
+    return f"{SAMPLES[wildcards.sample]['group']} samples"
+
+
+def labels_of(result):
+    """What the report says of a sample's result in its list."""
+    return lambda wildcards: {"sample": "{sample}", "stain": SAMPLES[wildcards.sample]["stain"], "result": result}
+
+
+def reported(samples):
+    """The samples; for a report those with pictures, since snakemake makes none where a file of one is missing."""
+    if "--report" not in {word.split("=")[0] for word in sys.argv}:
+        return samples
+    return {name: row for name, row in samples.items() if os.path.exists(f"{PLACE}/samples/{name}/overlay.png")}
+
+
 def image_if_there(wildcards):
     """The sample's image; none when it cannot be read."""
     return if_there(SAMPLES[wildcards.sample]["path"])
@@ -264,9 +289,17 @@ def reference_measurements(wildcards):
     )
 
 
+def all_cores():
+    """The cores of this run; one where it runs nothing, as for a report."""
+    try:
+        return max(1, int(workflow.cores))
+    except WorkflowError:
+        return 1
+
+
 def share_of_cores():
     """Threads a job: one when there are samples enough to keep every core busy, more when there are few."""
-    return max(1, min(16, int(workflow.cores or 1) // max(1, len(SAMPLES))))
+    return max(1, min(16, all_cores() // max(1, len(SAMPLES))))
 
 
 def more_memory(mem_mb):
@@ -276,16 +309,18 @@ def more_memory(mem_mb):
 
 def close_ledger():
     """Write the ledger of a run that broke off; one that this run wrote already says why it did not succeed."""
-    ledger = Path(in_results("slides.tsv"))
+    ledger = Path(PLACE, "slides.tsv")
     if SAMPLES and not (ledger.exists() and ledger.stat().st_mtime >= STARTED):
-        subprocess.run(["cellseg", "summary", RESULTS, "--samples", config["samples"]])
+        subprocess.run(["cellseg", "summary", PLACE, "--samples", config["samples"]])
 
 
 alive = clear_stale_lock() if workflow.is_main_process else None
 check_inputs(config)
 validate(config, "schemas/config.schema.json")  # fills in the defaults
 RESULTS = config["results"].rstrip("/")
-SAMPLES = read_sheet(config["samples"])
+# Where the results lie from here: the same folder, unless another workflow that uses this one gives it a prefix.
+PLACE = str(workflow.modifier.path_modifier.modify(RESULTS))
+SAMPLES = reported(read_sheet(config["samples"]))
 REFERENCES = {}
 for name, row in SAMPLES.items():
     if row["group"] == "reference" and config["classify"]["reference"]["enabled"]:

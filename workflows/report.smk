@@ -36,8 +36,8 @@ rule overlay:
         recipe=in_results("samples/{sample}/preprocess/recipe.json"),
         reference=reference_of,
     output:
-        overlay=in_results("samples/{sample}/overlay.png"),
-        features=in_results("samples/{sample}/features.png"),
+        overlay=shown(in_results("samples/{sample}/overlay.png"), "Cells"),
+        features=shown(in_results("samples/{sample}/features.png"), "Cells"),
     log:
         in_results("logs/overlay/{sample}.log"),
     benchmark:
@@ -97,7 +97,7 @@ rule integrity:
         polygons=cell_polygons,
         recipe=in_results("samples/{sample}/preprocess/recipe.json"),
     output:
-        integrity=in_results("samples/{sample}/integrity.json"),
+        integrity=shown(in_results("samples/{sample}/integrity.json"), "Quality"),
     log:
         in_results("logs/integrity/{sample}.log"),
     benchmark:
@@ -126,12 +126,12 @@ rule summary:
         overlays=expand(in_results("samples/{sample}/overlay.png"), sample=SAMPLES),
         integrity=expand(in_results("samples/{sample}/integrity.json"), sample=SAMPLES),
     output:
-        slides=in_results("slides.tsv"),
-        summary=in_results("summary.csv"),
-        tissues=in_results("summary_tissue.csv"),
-        wdbc10=in_results("summary_wdbc10.csv"),
-        by_slide=in_results("summary_slide.csv"),
-        by_patient=in_results("summary_patient.csv"),
+        slides=shown(in_results("slides.tsv"), "Cohort"),
+        summary=shown(in_results("summary.csv"), "Cohort"),
+        tissues=shown(in_results("summary_tissue.csv"), "Cohort"),
+        wdbc10=shown(in_results("summary_wdbc10.csv"), "Cohort"),
+        by_slide=shown(in_results("summary_slide.csv"), "Cohort"),
+        by_patient=shown(in_results("summary_patient.csv"), "Cohort"),
     log:
         in_results("logs/summary.log"),
     benchmark:

@@ -10,7 +10,7 @@ rule tissue:
         annotation=annotation_if_there,
     output:
         map=in_results("samples/{sample}/tissue/tissue.ome.tif"),
-        overlay=in_results("samples/{sample}/tissue/tissue.overlay.png"),
+        overlay=shown(in_results("samples/{sample}/tissue/tissue.overlay.png"), "Tissue"),
         polygons=in_results("samples/{sample}/tissue/tissue.geojson"),
         record=in_results("samples/{sample}/tissue/tissue.json"),
     log:

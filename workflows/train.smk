@@ -7,14 +7,14 @@ rule train_maskrcnn:
     output:
         weights=in_results("train/maskrcnn/weights.safetensors"),
         log=in_results("train/maskrcnn/weights.log.csv"),
-        curves=in_results("train/maskrcnn/weights.curves.png"),
+        curves=shown(in_results("train/maskrcnn/weights.curves.png"), "Training"),
     log:
         in_results("logs/train/maskrcnn.log"),
     benchmark:
         in_results("benchmarks/train/maskrcnn.tsv")
     conda:
         "envs/cellseg.yaml"
-    threads: max(1, int(workflow.cores or 1))
+    threads: all_cores()
     resources:
         mem_mb=more_memory(8000),
         runtime=1440,
@@ -36,14 +36,14 @@ rule train_segnet:
     output:
         weights=in_results("train/segnet/weights.safetensors"),
         log=in_results("train/segnet/weights.log.csv"),
-        curves=in_results("train/segnet/weights.curves.png"),
+        curves=shown(in_results("train/segnet/weights.curves.png"), "Training"),
     log:
         in_results("logs/train/segnet.log"),
     benchmark:
         in_results("benchmarks/train/segnet.tsv")
     conda:
         "envs/cellseg.yaml"
-    threads: max(1, int(workflow.cores or 1))
+    threads: all_cores()
     resources:
         mem_mb=more_memory(8000),
         runtime=1440,
@@ -72,7 +72,7 @@ rule train_classifier:
         in_results("benchmarks/train/classifier.tsv")
     conda:
         "envs/cellseg.yaml"
-    threads: max(1, int(workflow.cores or 1))
+    threads: all_cores()
     resources:
         mem_mb=more_memory(8000),
         runtime=1440,

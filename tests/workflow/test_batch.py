@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -189,3 +191,28 @@ def test_run_killed_in_the_middle_and_started_again_gives_the_same_bytes(batch, 
         assert files_of(project.sample(name)) == files_of(whole.sample(name)), name
     reference = Path("results", "reference", "he.json")
     assert (project.folder / reference).read_bytes() == (whole.folder / reference).read_bytes()
+
+
+def test_report_has_pictures_and_tables_with_their_captions_and_leaves_the_failed_one_out(copy: Project) -> None:
+    done = copy.snakemake("--report", "report.html")
+    assert done.returncode == 0, done.stdout
+    page = (copy.folder / "report.html").read_text(encoding="utf-8")
+    shown, categories = (
+        json.JSONDecoder().raw_decode(page, re.search(rf"var {name} = (?=\{{\")", page).end())[0]
+        for name in ("results", "categories")
+    )
+    pictures = [
+        f"results/samples/{name}/{file}" for name in [*GOOD, "blank"] for file in ("overlay.png", "features.png")
+    ]
+    cohort = [f"results/{name}" for name in ("slides.tsv", "summary.csv", "summary_slide.csv", "summary_patient.csv")]
+    assert {*pictures, *cohort} <= set(shown) and not any("/cut/" in path for path in shown)
+    for path in (*pictures, *cohort):
+        content = urllib.request.urlopen(shown[path]["data_uri"]).read()
+        assert content == (copy.folder / path).read_bytes()
+        assert len(re.sub(r"<[^>]*>|\s", "", shown[path]["caption"])) > 30
+    overlay = shown["results/samples/test_1/overlay.png"]
+    assert "<strong>test_1</strong>" in overlay["caption"]
+    assert overlay["labels"] == {"sample": "test_1", "stain": "he", "result": "overlay.png"}
+    assert set(categories) == {"Cohort", "Cells", "Quality"}
+    assert set(categories["Cells"]) == {"reference samples", "test samples"}
+    assert "it is no diagnosis" in page
