@@ -13,7 +13,7 @@ rule reference:
     threads: 1
     resources:
         mem_mb=more_memory(2000),
-        runtime=60,
+        runtime=more_time(60),
     params:
         settings=as_json("classify", "exclude", "reference"),
     shell:
@@ -39,7 +39,7 @@ rule classify:
     threads: 1
     resources:
         mem_mb=more_memory(1500),
-        runtime=60,
+        runtime=more_time(60),
     params:
         reference=reference_option,
         settings=as_json("classify"),

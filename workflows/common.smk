@@ -307,6 +307,11 @@ def more_memory(mem_mb):
     return lambda wildcards, attempt: mem_mb * attempt
 
 
+def more_time(minutes):
+    """So many minutes, and as many more with each attempt after a job that ran out of them."""
+    return lambda wildcards, attempt: minutes * attempt
+
+
 def close_ledger():
     """Write the ledger of a run that broke off; one that this run wrote already says why it did not succeed."""
     ledger = Path(PLACE, "slides.tsv")

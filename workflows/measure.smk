@@ -17,7 +17,7 @@ rule measure:
     threads: share_of_cores()
     resources:
         mem_mb=more_memory(2000),
-        runtime=120,
+        runtime=more_time(120),
         tile_px=config["compute"]["tile_px"],
     params:
         image=image_path,

@@ -16,7 +16,7 @@ rule preprocess:
     threads: share_of_cores()
     resources:
         mem_mb=more_memory(1500),
-        runtime=60,
+        runtime=more_time(60),
         tile_px=config["compute"]["tile_px"],
     params:
         image=image_path,

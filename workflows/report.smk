@@ -20,7 +20,7 @@ rule tables:
     threads: 1
     resources:
         mem_mb=more_memory(1500),
-        runtime=60,
+        runtime=more_time(60),
     params:
         folder=subpath(output.csv, parent=True),
     shell:
@@ -48,7 +48,7 @@ rule overlay:
     threads: 1
     resources:
         mem_mb=more_memory(2000),
-        runtime=60,
+        runtime=more_time(60),
     params:
         image=image_path,
         folder=subpath(output.overlay, parent=True),
@@ -77,7 +77,7 @@ rule polygons:
     threads: share_of_cores()
     resources:
         mem_mb=more_memory(1500),
-        runtime=60,
+        runtime=more_time(60),
         tile_px=config["compute"]["tile_px"],
     params:
         settings=as_json("polygons"),
@@ -108,7 +108,7 @@ rule integrity:
     threads: 1
     resources:
         mem_mb=more_memory(1500),
-        runtime=60,
+        runtime=more_time(60),
         tile_px=config["compute"]["tile_px"],
     params:
         settings=as_json("polygons", "outline_tolerance_px"),
@@ -143,7 +143,7 @@ rule summary:
     threads: 1
     resources:
         mem_mb=more_memory(1500),
-        runtime=30,
+        runtime=more_time(30),
     params:
         folder=subpath(output.slides, parent=True),
     shell:
@@ -166,7 +166,7 @@ rule check:
     threads: 1
     resources:
         mem_mb=more_memory(500),
-        runtime=10,
+        runtime=more_time(10),
     params:
         folder=subpath(input.slides, parent=True),
     shell:

@@ -18,7 +18,7 @@ rule segment:
     threads: share_of_cores()
     resources:
         mem_mb=more_memory(2000 if config["segmentation"]["method"] == "threshold" else 4000),
-        runtime=120,
+        runtime=more_time(120),
         tile_px=config["compute"]["tile_px"],
         device=config["compute"]["device"],
     params:

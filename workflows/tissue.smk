@@ -23,7 +23,7 @@ rule tissue:
     threads: share_of_cores()
     resources:
         mem_mb=more_memory(4000),
-        runtime=240,
+        runtime=more_time(240),
         device=config["compute"]["device"],
     params:
         image=image_path,

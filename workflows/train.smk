@@ -17,7 +17,7 @@ rule train_maskrcnn:
     threads: all_cores()
     resources:
         mem_mb=more_memory(8000),
-        runtime=1440,
+        runtime=more_time(1440),
         device=config["compute"]["device"],
     params:
         options=training_options,
@@ -46,7 +46,7 @@ rule train_segnet:
     threads: all_cores()
     resources:
         mem_mb=more_memory(8000),
-        runtime=1440,
+        runtime=more_time(1440),
         device=config["compute"]["device"],
     params:
         options=tissue_training_options,
@@ -75,7 +75,7 @@ rule train_classifier:
     threads: all_cores()
     resources:
         mem_mb=more_memory(8000),
-        runtime=1440,
+        runtime=more_time(1440),
     params:
         results=subpath(input.ledger, parent=True),
         options=classifier_training_options,
