@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails
 
 from cellseg.base_config import Settings
 from cellseg.classify_config import ClassifySettings
+from cellseg.input_config import PixelSizeSettings
 from cellseg.measure_config import MeasureSettings
 from cellseg.network_config import MaskRcnnSettings, TissueSettings, TrainSettings
 from cellseg.polygon_config import PolygonSettings
@@ -28,6 +29,7 @@ class InputSettings(Settings):
     """Mpx; an image (PNG, JPEG) or a TIFF strip or tile that would decode to more is refused, not opened."""
     mpp_tolerance: float = Field(default=0.02, ge=0, le=1)
     """fraction; the sheet's pixel size may differ by this much from the file's before the contradiction is reported."""
+    pixel_size: PixelSizeSettings = PixelSizeSettings()
 
 
 class ThresholdSettings(Settings):

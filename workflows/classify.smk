@@ -24,7 +24,7 @@ rule reference:
 rule classify:
     input:
         measurements=in_results("samples/{sample}/measure/measurements.parquet"),
-        recipe=in_results("samples/{sample}/preprocess/recipe.json"),
+        recipe=in_results("samples/{sample}/segment/recipe.json"),
         reference=reference_of,
         model=model_file,
     output:

@@ -213,6 +213,12 @@ def segmentation_settings(wildcards):
     return json.dumps({"method": section["method"]} | part, sort_keys=True)
 
 
+def preprocess_again(wildcards):
+    """The option that holds the section `preprocess`, where a slide may be looked at again with another pixel size."""
+    rescales = config["input"]["pixel_size"]["action"] == "rescale"
+    return shlex.join(["--preprocess", as_json("preprocess")]) if rescales else ""
+
+
 def weights_file(wildcards):
     """The file of weights that the settings name, where the method wants one that is not in the package."""
     section = config["segmentation"]

@@ -3,7 +3,7 @@ rule measure:
         image=image_if_there,
         labels=in_results("samples/{sample}/segment/labels.ome.tif"),
         instances=in_results("samples/{sample}/segment/instances.parquet"),
-        recipe=in_results("samples/{sample}/preprocess/recipe.json"),
+        recipe=in_results("samples/{sample}/segment/recipe.json"),
         tissue=tissue_map,
     output:
         measurements=in_results("samples/{sample}/measure/measurements.parquet"),

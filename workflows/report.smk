@@ -33,7 +33,7 @@ rule overlay:
         image=image_if_there,
         labels=in_results("samples/{sample}/segment/labels.ome.tif"),
         cells=in_results("samples/{sample}/cells.parquet"),
-        recipe=in_results("samples/{sample}/preprocess/recipe.json"),
+        recipe=in_results("samples/{sample}/segment/recipe.json"),
         reference=reference_of,
     output:
         overlay=shown(in_results("samples/{sample}/overlay.png"), "Cells"),
@@ -95,7 +95,7 @@ rule integrity:
         cells=in_results("samples/{sample}/cells.parquet"),
         tables=tables_of_status,
         polygons=cell_polygons,
-        recipe=in_results("samples/{sample}/preprocess/recipe.json"),
+        recipe=in_results("samples/{sample}/segment/recipe.json"),
     output:
         integrity=shown(in_results("samples/{sample}/integrity.json"), "Quality"),
     log:

@@ -3,11 +3,15 @@ rule segment:
         image=image_if_there,
         recipe=in_results("samples/{sample}/preprocess/recipe.json"),
         tissue=in_results("samples/{sample}/preprocess/tissue.png"),
+        quality=in_results("samples/{sample}/preprocess/quality.json"),
         weights=weights_file,
     output:
         labels=in_results("samples/{sample}/segment/labels.ome.tif"),
         record=in_results("samples/{sample}/segment/labels.json"),
         instances=in_results("samples/{sample}/segment/instances.parquet"),
+        recipe=in_results("samples/{sample}/segment/recipe.json"),
+        tissue=in_results("samples/{sample}/segment/tissue.png"),
+        quality=in_results("samples/{sample}/segment/quality.json"),
     log:
         in_results("logs/segment/{sample}.log"),
     benchmark:
@@ -25,9 +29,10 @@ rule segment:
         image=image_path,
         method=config["segmentation"]["method"],
         settings=segmentation_settings,
-        inputs=as_json("input", "max_decoded_mpx"),
+        preprocess=preprocess_again,
+        inputs=as_json("input", "max_decoded_mpx", "mpp_tolerance", "pixel_size"),
     shell:
         "(set -x; cellseg segment {params.image:q} -o {output.labels:q} --method {params.method} --recipe {input.recipe:q}"
-        " --settings {params.settings:q} --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
+        " --settings {params.settings:q} {params.preprocess} --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
         " --device {resources.device}"
         " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"

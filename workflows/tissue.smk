@@ -4,8 +4,8 @@
 rule tissue:
     input:
         image=image_if_there,
-        recipe=in_results("samples/{sample}/preprocess/recipe.json"),
-        mask=in_results("samples/{sample}/preprocess/tissue.png"),
+        recipe=in_results("samples/{sample}/segment/recipe.json"),
+        mask=in_results("samples/{sample}/segment/tissue.png"),
         weights=tissue_weights_file,
         annotation=annotation_if_there,
     output:

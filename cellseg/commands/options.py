@@ -35,6 +35,10 @@ SettingsOption = Annotated[
 InputsOption = Annotated[
     str | None, typer.Option("--inputs", help="The section `input` of the settings, as JSON or a file.")
 ]
+PreprocessOption = Annotated[
+    str | None,
+    typer.Option("--preprocess", help="The section `preprocess`, for a slide whose cells correct its pixel size."),
+]
 TileOption = Annotated[int, typer.Option("--tile-px", min=64, help="Side of a tile, px; changes memory, not results.")]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Threads; changes time, not results.")]
 MethodOption = Annotated[

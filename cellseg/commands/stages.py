@@ -18,6 +18,7 @@ from cellseg.commands.options import (
     OutFile,
     OutFolder,
     PlaceholderOption,
+    PreprocessOption,
     RecipeOption,
     SampleOption,
     SettingsOption,
@@ -33,7 +34,7 @@ from cellseg.commands.polygons import LabelsArgument, describe_drawing, integrit
 from cellseg.commands.progress import show_progress
 from cellseg.commands.tissue import tissue
 from cellseg.errors import ConfigError
-from cellseg.stages.results import STAGE_OUTPUTS
+from cellseg.stages.results import STAGE_OUTPUTS, beside_labels
 
 if TYPE_CHECKING:
     from cellseg.stages.ledger import LedgerRow
@@ -94,21 +95,22 @@ def segment(
     channel: ChannelOption = None,
     settings: SettingsOption = None,
     inputs: InputsOption = None,
+    preprocess_settings: PreprocessOption = None,
     tile_px: TileOption = _TILE_PX,
     workers: WorkersOption = 1,
     device: DeviceOption = None,
     sample: SampleOption = None,
     placeholder: PlaceholderOption = False,
 ) -> None:
-    """Outline the cells: a uint32 OME-TIFF label image, with a record (labels.json) and scores beside it.
+    """Outline the cells: a uint32 OME-TIFF label image; beside it a record (labels.json), scores, the recipe in force.
 
     `--settings` takes the section `segmentation` of config.yaml, or just the part of it that the method reads.
     """
-    from cellseg.stages.results import instances_path, record_path
 
     def act() -> None:
         from cellseg.config import InputSettings
         from cellseg.io.settings import read_segmentation, read_settings
+        from cellseg.preprocess_config import PreprocessSettings
         from cellseg.stages.segment import segment_slide
 
         chosen, reading = read_segmentation(settings, method), read_settings(InputSettings, inputs)
@@ -118,13 +120,15 @@ def segment(
         with made_or_read as (made, tissue), show_progress("segment") as progress:
             record = segment_slide(
                 image, out, recipe=made, tissue=tissue, settings=chosen, inputs=reading,
+                preprocess=read_settings(PreprocessSettings, preprocess_settings),
                 tile_px=tile_px, workers=workers, device=parse_device(device), progress=progress,
             )  # fmt: skip
         typer.echo(f"{out}: {_describe(record)}")
 
     contain_faults(
         act, stage="segment", sample=sample_name(image, sample), inputs=_files(recipe),
-        outputs=[out, record_path(out), instances_path(out)], placeholder=placeholder,
+        outputs=[out, *(beside_labels(out, Path(name).name) for name in STAGE_OUTPUTS["segment"][1:])],
+        placeholder=placeholder,
     )  # fmt: skip
 
 
@@ -133,9 +137,11 @@ def _describe(record: dict[str, Any]) -> str:
     said = f"{record['n_cells']} cells"
     if record["method"] == "threshold":
         where = f"({record['channel']}, {record['threshold_unit']})"
-        return f"{said}, {record['cells_are']} than {record['threshold']:g} {where}"
-    joined = f", {record['n_seam_joined']} joined at seams" if record["n_seam_joined"] else ""
-    return "; ".join([f"{said} by {record['method']}{joined}", *record["notes"]])
+        how = f"{said}, {record['cells_are']} than {record['threshold']:g} {where}"
+    else:
+        how = f"{said} by {record['method']}"
+        how += f", {record['n_seam_joined']} joined at seams" if record["n_seam_joined"] else ""
+    return "; ".join([how, *record["notes"]])
 
 
 def _files(recipe: Path | None) -> list[Path]:
@@ -379,18 +385,7 @@ def analyze(
 def register(app: typer.Typer) -> None:
     """Add the stages to the command line, in the order of the chain."""
     for command in (
-        preprocess,
-        segment,
-        tissue,
-        measure,
-        reference,
-        classify,
-        tables,
-        overlay,
-        polygons,
-        integrity,
-        summary,
-        check,
-        analyze,
-    ):
+        preprocess, segment, tissue, measure, reference, classify, tables, overlay, polygons, integrity, summary,
+        check, analyze,
+    ):  # fmt: skip
         app.command()(command)

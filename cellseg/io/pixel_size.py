@@ -15,6 +15,8 @@ MIN_MPP, MAX_MPP = 0.01, 100.0
 MAX_FILE_MPP = 20.0
 """um per pixel; a greater figure in a file is a screen's or a printer's (1270 dpi and less), no microscope's."""
 MAX_ANISOTROPY = 0.01
+GIVEN = "given by the sample sheet or --mpp"
+"""Source of a pixel size that a person wrote."""
 
 
 def pixel_size_from(x_um: float | None, y_um: float | None, source: str, path: Path) -> PixelSize | None:
@@ -137,4 +139,4 @@ def resolve_pixel_size(
         note = (
             f"the given mpp {sheet_mpp:g} is used; the file says {stated.mpp:g} ({stated.source}): one of them is wrong"
         )
-    return PixelSize(sheet_mpp, "given by the sample sheet or --mpp"), note
+    return PixelSize(sheet_mpp, GIVEN), note

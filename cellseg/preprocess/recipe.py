@@ -19,6 +19,7 @@ class Recipe:
     same of gray, `gray_contrast` the 99 % minus the 1 % quantile of gray over the slide. `stain_matrix` has one unit
     vector of optical density (red, green, blue) a row, in the order of `stain_names`; both are empty where nothing is
     separated. `dark_eosin_share` says how much of the darkest tissue these vectors take for eosin (H&E only).
+    `pixel_sizes` is what sheet, file and objective say of the pixel size, um, and who says it.
     """
 
     height_px: int
@@ -43,6 +44,7 @@ class Recipe:
     tissue_block_px: int
     assessable: bool
     notes: tuple[str, ...]
+    pixel_sizes: tuple[tuple[float, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -60,8 +62,9 @@ class Recipe:
         try:
             listed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
             listed["stain_matrix"] = tuple(tuple(row) for row in values["stain_matrix"])
+            listed["pixel_sizes"] = tuple((float(mpp), str(source)) for mpp, source in values["pixel_sizes"])
             return cls(**listed)
-        except (AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ImageError(
                 f"{where}: not a recipe of this version ({error}); run `cellseg preprocess` again"
             ) from error

@@ -17,7 +17,7 @@ from cellseg.stages.measure import measure_cells
 from cellseg.stages.outcome import Failure, write_failure
 from cellseg.stages.overlay import draw_overlay
 from cellseg.stages.polygons import write_polygons
-from cellseg.stages.preprocess import preprocess_slide
+from cellseg.stages.preprocess import preprocess_slide, read_recipe
 from cellseg.stages.results import CELL_POLYGONS, STAGES, TISSUE_MAP, instances_path, sample_folder, stage_outputs
 from cellseg.stages.segment import segment_slide
 from cellseg.stages.summary import summarize_cohort
@@ -126,15 +126,16 @@ def _chain(
     labels = folder / "segment" / "labels.ome.tif"
     segment_slide(
         image, labels, recipe=recipe, tissue=folder / "preprocess" / "tissue.png", settings=config.segmentation,
-        inputs=inputs, tile_px=tile_px, workers=workers, device=config.compute.device,
+        preprocess=config.preprocess, inputs=inputs, tile_px=tile_px, workers=workers, device=config.compute.device,
     )  # fmt: skip
+    recipe = read_recipe(labels.parent)
     tissue = folder / TISSUE_MAP if config.tissue.enabled else None
     if tissue is not None:
         from cellseg.stages.tissue import map_tissue
 
         yield "tissue"
         map_tissue(
-            image, tissue, recipe=recipe, tissue=folder / "preprocess" / "tissue.png", settings=config.tissue,
+            image, tissue, recipe=recipe, tissue=labels.parent / "tissue.png", settings=config.tissue,
             workers=workers, device=config.compute.device, max_decoded_mpx=inputs.max_decoded_mpx,
         )  # fmt: skip
     yield "measure"

@@ -51,10 +51,10 @@ def judge_sample(results: Path, sample: Sample) -> LedgerRow:
             return LedgerRow(name, "failed", stage, reason, None, path)
     folder = sample_folder(results, name)
     n_cells = sum(batch.num_rows for batch in read_batches(folder / "cells.parquet", ["cell_id"]))
-    recipe = json.loads((folder / "preprocess/recipe.json").read_text(encoding="utf-8"))
+    recipe = json.loads((folder / "segment/recipe.json").read_text(encoding="utf-8"))
     if recipe["assessable"]:
         return LedgerRow(name, "done", "", _remarks(folder / "segment/labels.json", n_cells), n_cells, path)
-    quality = json.loads((folder / "preprocess/quality.json").read_text(encoding="utf-8"))
+    quality = json.loads((folder / "segment/quality.json").read_text(encoding="utf-8"))
     reason = "; ".join(quality["reasons"]) or "its quality does not allow a verdict"
     return LedgerRow(name, "unassessable", "preprocess", reason, n_cells, path)
 

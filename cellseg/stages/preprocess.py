@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from cellseg.config import InputSettings
 from cellseg.errors import ConfigError, ImageError
 from cellseg.io.atomic import atomic_path, write_json
-from cellseg.io.pixel_size import resolve_pixel_size
 from cellseg.io.slide import open_slide
 from cellseg.preprocess.histogram import (
     SlideCounts,
@@ -35,6 +35,7 @@ from cellseg.preprocess.stain import (
 )
 from cellseg.preprocess.tissue_mask import TissueMask, find_tissue, whole_slide
 from cellseg.preprocess_config import PreprocessSettings
+from cellseg.stages.size_gate import settle_size
 from cellseg.stream import map_tiles
 from cellseg.tiles import Tile, TileGrid
 from cellseg.types import PixelSize, Progress, Slide, Stain, silent
@@ -51,6 +52,7 @@ def preprocess_slide(
     stain: Stain,
     mpp: float | None = None,
     channel: str | None = None,
+    corrected: PixelSize | None = None,
     settings: PreprocessSettings | None = None,
     inputs: InputSettings | None = None,
     tile_px: int = 2048,
@@ -68,6 +70,8 @@ def preprocess_slide(
         Microns per pixel from the sample sheet; it wins over the file's.
     channel : str or None
         Channel of a multi-channel image that shows the cells.
+    corrected : PixelSize or None
+        The pixel size that the cells found speak for, where that is another one; it wins over all.
 
     Returns
     -------
@@ -77,24 +81,24 @@ def preprocess_slide(
     Raises
     ------
     ImageError
-        If the image cannot be read, has no pixel size, or does not fit its stain.
+        If the image cannot be read, has no pixel size or several that do not agree, or does not fit its stain.
     ConfigError
         If it has no such channel.
     """
     settings, inputs = settings or PreprocessSettings(), inputs or InputSettings()
     with open_slide(image, max_decoded_mpx=inputs.max_decoded_mpx) as slide:
-        size, contradiction = resolve_pixel_size(slide, mpp, tolerance=inputs.mpp_tolerance, where=str(image))
+        settled = settle_size(slide, mpp, inputs=inputs, where=str(image), corrected=corrected)
         _check_fit(slide, stain, channel)
-        draft = _draft_recipe(slide, size, stain, channel, settings)
+        draft = replace(_draft_recipe(slide, settled.size, stain, channel, settings), pixel_sizes=settled.said)
         counts = _count_slide(slide, draft, tile_px=tile_px, workers=workers, progress=progress)
-    notes = [contradiction] if contradiction else []
-    recipe = _finish_recipe(draft, counts, settings, notes)
+    recipe = _finish_recipe(draft, counts, settings, list(settled.notes))
     areas = block_areas(recipe.height_px, recipe.width_px, recipe.tissue_block_px)
     tissue = _tissue(recipe, counts, areas, settings)
     quality = _quality(recipe, counts, areas, tissue, settings)
     recipe = Recipe(**(recipe.to_dict() | {"assessable": quality.assessable}))
     write_json(out / "recipe.json", recipe.to_dict())
-    write_json(out / "quality.json", quality.to_dict() | {"mpp": recipe.mpp, "mpp_source": recipe.mpp_source})
+    in_force = {"mpp": recipe.mpp, "mpp_source": recipe.mpp_source, "pixel_size": settled.record}
+    write_json(out / "quality.json", quality.to_dict() | in_force)
     _write_png(out / "tissue.png", tissue.blocks.astype(np.uint8) * 255)
     _write_png(out / "thumbnail.png", _thumbnail(recipe, counts))
     return recipe

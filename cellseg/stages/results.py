@@ -9,7 +9,10 @@ STAGE_OUTPUTS: dict[str, tuple[str, ...]] = {
     "preprocess": (
         "preprocess/recipe.json", "preprocess/tissue.png", "preprocess/thumbnail.png", "preprocess/quality.json",
     ),
-    "segment": ("segment/labels.ome.tif", "segment/labels.json", "segment/instances.parquet"),
+    "segment": (
+        "segment/labels.ome.tif", "segment/labels.json", "segment/instances.parquet", "segment/recipe.json",
+        "segment/tissue.png", "segment/quality.json",
+    ),
     "measure": ("measure/measurements.parquet",),
     "classify": ("classify/verdicts.parquet",),
     "tables": (
@@ -84,6 +87,12 @@ def stage_log(results: Path, sample: str, stage: str) -> Path:
     return results / "logs" / stage / f"{sample}.log"
 
 
+def beside_labels(labels: Path, name: str) -> Path:
+    """Where a file lies that belongs to a label image: `name` beside `labels.ome.tif`, `a.name` beside `a.ome.tif`."""
+    stem = labels.name.removesuffix(".tif").removesuffix(".ome")
+    return labels.with_name(name if stem == "labels" else f"{stem}.{name}")
+
+
 def record_path(labels: Path) -> Path:
     """Where the record of a label image lies: `labels.json` beside `labels.ome.tif`."""
     return labels.with_name(labels.name.removesuffix(".tif").removesuffix(".ome") + ".json")
@@ -94,5 +103,4 @@ def instances_path(labels: Path) -> Path:
 
     Beside label images of other names it is called after them: `a.instances.parquet` for `a.ome.tif`.
     """
-    stem = labels.name.removesuffix(".tif").removesuffix(".ome")
-    return labels.with_name("instances.parquet" if stem == "labels" else f"{stem}.instances.parquet")
+    return beside_labels(labels, "instances.parquet")

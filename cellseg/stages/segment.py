@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +15,18 @@ from cellseg.columns import columns_of
 from cellseg.config import InputSettings, SegmentationSettings
 from cellseg.io.atomic import write_json
 from cellseg.io.labels import STRIP_PX, EncodedStrip, encode_strip, write_labels
+from cellseg.io.pixel_size import GIVEN
 from cellseg.io.scratch import ClusterScratch
 from cellseg.io.slide import open_slide
 from cellseg.io.table import TableWriter
 from cellseg.preprocess.recipe import Recipe
-from cellseg.preprocess.tissue_mask import whole_slide
-from cellseg.stages.preprocess import check_recipe, read_tissue
+from cellseg.preprocess.size_gate import CellSize
+from cellseg.preprocess_config import PreprocessSettings
+from cellseg.stages.in_force import PreparedSlide
+from cellseg.stages.preprocess import check_recipe, preprocess_slide
 from cellseg.stages.results import instances_path, record_path
 from cellseg.stages.segmenters import choose_segmenter
+from cellseg.stages.size_gate import asks_for_another, corrected_size, judge_found, with_sizes
 from cellseg.stages.slide_cells import FoundCells, SlideJob
 from cellseg.stream import map_tiles
 from cellseg.types import Progress, silent
@@ -41,6 +46,7 @@ def segment_slide(
     recipe: Recipe,
     tissue: Path | None = None,
     settings: SegmentationSettings | None = None,
+    preprocess: PreprocessSettings | None = None,
     inputs: InputSettings | None = None,
     tile_px: int = 2048,
     workers: int = 1,
@@ -52,10 +58,15 @@ def segment_slide(
     Labels are uint32, 0 = background, ids 1..N in raster order of the first pixel, one 8-connected piece each; the same
     bytes for every `tile_px` and `workers`. A slide that is not assessable or has no cells gets an empty label image.
 
+    The recipe in force is written too, and with `tissue` the mask and quality.json of its folder: as they were, or as
+    they are at the pixel size that the cells speak for, where `inputs.pixel_size` asks for that.
+
     Parameters
     ----------
     tissue : Path or None
         tissue.png of the slide; without it everything counts as tissue.
+    preprocess : PreprocessSettings or None
+        What the recipe was made with, for a slide that is looked at again with another pixel size.
     device : str
         auto, cpu or cuda: where a network runs.
 
@@ -67,29 +78,69 @@ def segment_slide(
     Raises
     ------
     ImageError
-        If the image cannot be read or is not the one that the recipe was made from.
+        If the image cannot be read or is not the one that the recipe was made from, or its cells have a size that
+        speaks against its pixel size.
     ConfigError
         If the settings name a method that there is not, or a channel that the slide does not have.
     ModelError
         If the weights of a network cannot be used.
     """
-    segmenter = choose_segmenter(settings or SegmentationSettings(), recipe, device=device)
-    mask = (
-        read_tissue(tissue, recipe)
-        if tissue
-        else whole_slide(recipe.height_px, recipe.width_px, recipe.tissue_block_px)
-    )
-    with (
-        open_slide(image, max_decoded_mpx=(inputs or InputSettings()).max_decoded_mpx) as slide,
-        ClusterScratch(labels.parent, width_px=recipe.width_px, strip_px=STRIP_PX) as scratch,
-    ):
-        check_recipe(slide, recipe)
-        found = segmenter.find(SlideJob(slide, recipe, mask, scratch, labels.parent, tile_px, workers, progress))
-        strips = _strips(scratch, recipe.height_px, found.cell_of, workers)
-        write_labels(labels, strips, height_px=recipe.height_px, width_px=recipe.width_px, mpp=recipe.mpp)
+    inputs = inputs or InputSettings()
+    run = _Run(
+        image, labels, settings or SegmentationSettings(), preprocess or PreprocessSettings(), inputs,
+        tile_px, workers, device, progress,
+    )  # fmt: skip
+    slide, tried = PreparedSlide(recipe, tissue), list[CellSize]()
+    with TemporaryDirectory(prefix="cellseg-") as name:
+        while (found := run.segment(slide, tried)) is None:
+            slide = run.look_again(slide, tried, Path(name))
+        slide.write_beside(labels)
     write_instances(instances_path(labels), found)
-    write_json(record_path(labels), found.record)
-    return found.record
+    record = with_sizes(found.record, tried)
+    write_json(record_path(labels), record)
+    return record
+
+
+class _Run(NamedTuple):
+    """What a slide is segmented with, whatever its pixel size."""
+
+    image: Path
+    labels: Path
+    settings: SegmentationSettings
+    preprocess: PreprocessSettings
+    inputs: InputSettings
+    tile_px: int
+    workers: int
+    device: str
+    progress: Progress
+
+    def segment(self, slide: PreparedSlide, tried: list[CellSize]) -> FoundCells | None:
+        """Find the cells and write their labels; None where their size asks for another look. Adds to `tried`."""
+        recipe, limit = slide.recipe, self.inputs.max_decoded_mpx
+        segmenter, mask = choose_segmenter(self.settings, recipe, device=self.device), slide.mask()
+        with (
+            open_slide(self.image, max_decoded_mpx=limit) as opened,
+            ClusterScratch(self.labels.parent, width_px=recipe.width_px, strip_px=STRIP_PX) as scratch,
+        ):
+            check_recipe(opened, recipe)
+            job = SlideJob(opened, recipe, mask, scratch, self.labels.parent, self.tile_px, self.workers, self.progress)
+            found = segmenter.find(job)
+            tried.append(judge_found(found, recipe, self.settings, self.inputs.pixel_size))
+            if asks_for_another(tried, self.inputs.pixel_size, str(self.image)):
+                return None
+            strips = _strips(scratch, recipe.height_px, found.cell_of, self.workers)
+            write_labels(self.labels, strips, height_px=recipe.height_px, width_px=recipe.width_px, mpp=recipe.mpp)
+        return found
+
+    def look_again(self, slide: PreparedSlide, tried: list[CellSize], folder: Path) -> PreparedSlide:
+        """The slide prepared anew with the pixel size that its cells speak for."""
+        recipe = slide.recipe
+        sheet = next((mpp for mpp, source in recipe.pixel_sizes if source == GIVEN), None)
+        made = preprocess_slide(
+            self.image, folder, stain=recipe.stain, mpp=sheet, channel=recipe.channel, corrected=corrected_size(tried),
+            settings=self.preprocess, inputs=self.inputs, tile_px=self.tile_px, workers=self.workers,
+        )  # fmt: skip
+        return PreparedSlide(made, folder / "tissue.png" if slide.tissue else None)
 
 
 def _strips(

@@ -38,7 +38,8 @@ class FoundCells:
 
     cell_of : (n + 1,) uint32, the id 1..N (in raster order of the first pixel) of every cluster, 0 where it is none.
     Of each cell (N,): `scores` float64, 0..1 or NaN; `classes` uint8, 1 + its position in `class_names`, 0 where there
-    are none; `seam_joined` bool. `record` goes into labels.json.
+    are none; `seam_joined` bool. `record` goes into labels.json. `piece_px` : (m,) int64, pixels of each piece found in
+    tissue, whatever its size: those that the bounds on areas took for no cells are among them.
     """
 
     cell_of: NDArray[np.uint32]
@@ -47,12 +48,15 @@ class FoundCells:
     class_names: tuple[str, ...]
     seam_joined: NDArray[np.bool_]
     record: dict[str, Any]
+    piece_px: NDArray[np.int64]
 
     @classmethod
-    def unscored(cls, cell_of: NDArray[np.uint32], n_cells: int, record: dict[str, Any]) -> Self:
+    def unscored(
+        cls, cell_of: NDArray[np.uint32], n_cells: int, record: dict[str, Any], piece_px: NDArray[np.int64]
+    ) -> Self:
         """Cells of one kind, of a method that knows no scores and joins nothing."""
         nothing, none = np.full(n_cells, np.nan), np.zeros(n_cells, np.uint8)
-        return cls(cell_of, nothing, none, (), none.astype(np.bool_), record)
+        return cls(cell_of, nothing, none, (), none.astype(np.bool_), record, piece_px)
 
 
 class Segmenter(Protocol):

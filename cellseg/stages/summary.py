@@ -97,8 +97,8 @@ def summarize_cohort(results: Path, sheet: Path) -> list[LedgerRow]:
 
 def summarize_sample(folder: Path, verdicts: SampleVerdicts, totals: SampleTotals) -> dict[str, Any]:
     """One row of `summary.csv` from a sample's finished folder, the verdicts in it and their totals."""
-    recipe = json.loads((folder / "preprocess/recipe.json").read_text(encoding="utf-8"))
-    quality = json.loads((folder / "preprocess/quality.json").read_text(encoding="utf-8"))
+    recipe = json.loads((folder / "segment/recipe.json").read_text(encoding="utf-8"))
+    quality = json.loads((folder / "segment/quality.json").read_text(encoding="utf-8"))
     cells = folder / "cells.parquet"
     counts = totals.counts
     tissue_mm2 = float(quality["tissue_area_mm2"])

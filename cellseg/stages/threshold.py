@@ -86,9 +86,11 @@ def _find(job: _Job, whole: SlideJob) -> FoundCells:
     clusters = _find_clusters(
         job, grid, threshold, whole.scratch, workers, lambda done: whole.progress(len(grid) + done, total)
     )
-    cell_of, dropped = _number_cells(job, clusters)
+    glass = ~job.tissue.at(*np.divmod(clusters.summit, recipe.width_px))
+    cell_of, dropped = _number_cells(job, clusters, glass)
     n_cells = int(cell_of.max(initial=0))
-    return FoundCells.unscored(cell_of, n_cells, _record(job, threshold, n_cells, dropped))
+    record = _record(job, threshold, n_cells, dropped)
+    return FoundCells.unscored(cell_of, n_cells, record, clusters.count[~glass])
 
 
 def _record(job: _Job, threshold: Threshold, n_cells: int, dropped: dict[str, int]) -> dict[str, Any]:
@@ -171,9 +173,8 @@ def _landscape(job: _Job, tile: Tile, threshold: Threshold) -> NDArray[np.uint16
     return landscape(mask, signal, threshold, job.settings, mpp=mpp)
 
 
-def _number_cells(job: _Job, clusters: Clusters) -> tuple[NDArray[np.uint32], dict[str, int]]:
+def _number_cells(job: _Job, clusters: Clusters, glass: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], dict[str, int]]:
     """The cell id of every cluster (0 where it is none), and how many pieces were dropped and why."""
-    glass = ~job.tissue.at(*np.divmod(clusters.summit, job.recipe.width_px))
     small, large = size_faults(clusters, job.settings, mpp=job.recipe.mpp)
     dropped = {"too_small": int(small.sum()), "too_large": int(large.sum()), "outside_tissue": int(glass.sum())}
     return number_cells(clusters, ~(small | large | glass)), dropped

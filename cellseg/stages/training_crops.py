@@ -93,7 +93,7 @@ def _of_sample(results: Path, image: Path, name: str, ids: NDArray[np.uint32], f
     if (at >= every.size).any() or not np.array_equal(every[np.minimum(at, every.size - 1)], ids):
         raise TableError(f"{folder}: a labelled cell has no measurements; label the cells of these results again")
     boxes = np.stack([table[column].to_numpy()[at] for column in _BOX], axis=1).astype(np.int64)
-    recipe = read_recipe(folder / "preprocess")
+    recipe = read_recipe(folder / "segment")
     with open_slide(image) as slide:
         check_recipe(slide, recipe)
         return np.concatenate([_one(slide, box, field, recipe.mpp) for box in boxes])

@@ -159,7 +159,7 @@ class WindowedSegmenter:
         # piece_of is -1 for what is no cell: the last entry, which is background
         return FoundCells(
             ids[pieces.piece_of], joined.scores[cell].astype(np.float64), joined.classes[cell],
-            self._segmenter.classes, seam_joined, self._record(job, record, pieces.count[kept]),
+            self._segmenter.classes, seam_joined, self._record(job, record, pieces.count[kept]), pieces.count[~glass],
         )  # fmt: skip
 
     def _record(self, job: SlideJob, counts: dict[str, Any], n_pixels: NDArray[np.int64]) -> dict[str, Any]:

@@ -262,7 +262,7 @@ def read_crops(table: JudgedTable, images: CellImages, rows: Sequence[int]) -> C
     by_sample: dict[str, list[int]] = {}
     for at in sorted(set(rows)):
         by_sample.setdefault(str(table.data.samples[at]), []).append(at)
-    recipes = {name: read_recipe(sample_folder(images.results, name) / "preprocess") for name in sorted(by_sample)}
+    recipes = {name: read_recipe(sample_folder(images.results, name) / "segment") for name in sorted(by_sample)}
     boxes = {name: _boxes(images.results, name, images.ids[own]) for name, own in by_sample.items()}
     longest = [max(box.height, box.width) * recipes[name].mpp for name in sorted(boxes) for box in boxes[name]]
     # a few very large cells are cut, so that the others are not small

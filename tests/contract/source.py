@@ -15,6 +15,7 @@ FLOORS = {
     "base_config": 1,
     "network_config": 1,
     "config": 1,
+    "input_config": 1,
     "classify_config": 1,
     "measure_config": 1,
     "polygon_config": 1,

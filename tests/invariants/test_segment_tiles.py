@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from cellseg.config import Config, InputSettings, SegmentationSettings, ThresholdSettings
+from cellseg.input_config import PixelSizeSettings
 from cellseg.io.labels import open_labels
 from cellseg.preprocess.recipe import Recipe
 from cellseg.preprocess_config import PreprocessSettings
@@ -30,6 +31,7 @@ CUTS = ((64, 1), (64, 3), (100, 2), (256, 2), (2048, 1))
 # everything is a cell, whatever its size, so that giants and clumps are in the label image, and whatever the contrast:
 # fields full of cells of many strengths have little
 ANY_SIZE = {"min_area_um2": 0.0, "max_area_um2": 1e6, "min_contrast": 0.0}
+ANY_CELLS = InputSettings(pixel_size=PixelSizeSettings(action="note"))
 STRICT = {"min_area_um2": 0.0, "max_area_um2": 1e6}
 
 
@@ -57,7 +59,7 @@ def _segment(image: Path, out: Path, recipe: Recipe, threshold: dict, *, tile_px
     """The bytes of the label image and of its record."""
     chosen = SegmentationSettings(threshold=ThresholdSettings(**threshold), by_stain={})
     labels = out / f"{tile_px}_{workers}" / "labels.ome.tif"
-    segment_slide(image, labels, recipe=recipe, settings=chosen, tile_px=tile_px, workers=workers)
+    segment_slide(image, labels, recipe=recipe, settings=chosen, inputs=ANY_CELLS, tile_px=tile_px, workers=workers)
     return labels.read_bytes(), labels.with_name("labels.json").read_bytes()
 
 

@@ -41,6 +41,7 @@ def _weights(path: Path, seed: int) -> None:
 
 def test_network_with_weights_of_ones_own(project: Project) -> None:
     text = "segmentation: {method: maskrcnn, maskrcnn: {weights: own.safetensors, rescale: never, min_area_um2: 0}}\n"
+    text += "input: {pixel_size: {action: note}}\n"  # what this network takes for cells has no size of its own
     options = project.settings(text)
     missing = project.snakemake(*options)
     assert missing.returncode == 1 and "own.safetensors: no such file" in missing.stdout

@@ -42,8 +42,8 @@ def finish(results, sample, table, *, assessable=True, reasons=()):
     """A sample's folder as the stages leave it."""
     folder = sample_folder(results, sample)
     slide = recipe(assessable=assessable)
-    write_json(folder / "preprocess/recipe.json", slide.to_dict())
-    write_json(folder / "preprocess/quality.json", {"tissue_area_mm2": 0.25, "reasons": list(reasons)})
+    write_json(folder / "segment/recipe.json", slide.to_dict())
+    write_json(folder / "segment/quality.json", {"tissue_area_mm2": 0.25, "reasons": list(reasons)})
     write_json(folder / "segment/labels.json", {"contrast_enough": False})
     path = write_measured(folder / "measure/measurements.parquet", table)
     classify_cells(path, folder / "classify/verdicts.parquet", reference=None, recipe=slide, settings=SETTINGS)

@@ -269,7 +269,7 @@ def test_windows_of_a_first_look_lie_in_tissue() -> None:
 
 
 def test_found_cells_without_scores() -> None:
-    found = FoundCells.unscored(np.arange(4, dtype=np.uint32), 3, {})
+    found = FoundCells.unscored(np.arange(4, dtype=np.uint32), 3, {}, np.zeros(0, np.int64))
     assert np.isnan(found.scores).all() and not found.seam_joined.any() and len(found.classes) == 3
     assert_same_labels(largest_pieces(np.eye(3, dtype=np.uint32)).labels, np.eye(3, dtype=np.uint32))
 

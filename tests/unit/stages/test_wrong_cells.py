@@ -43,7 +43,7 @@ CELLS = 25
 def write_sample(results: Path, name: str, *, mpp: float = 0.5, stain: str = "he", seed: int = 0) -> LedgerRow:
     """25 cells, the number i in the gray level 3 i, up to the very rim of the image."""
     folder = results / "samples" / name
-    (folder / "preprocess").mkdir(parents=True)
+    (folder / "segment").mkdir(parents=True)
     y, x = np.indices((SIDE, SIDE))
     number = (y // STEP) * (SIDE // STEP) + x // STEP + 1
     # the first column of cells is cut by the image's edge
@@ -54,7 +54,7 @@ def write_sample(results: Path, name: str, *, mpp: float = 0.5, stain: str = "he
     cv2.imwrite(str(image), np.repeat(gray[..., None], 3, axis=2))
     write_labels(folder / "segment/labels.ome.tif", [labels], height_px=SIDE, width_px=SIDE, mpp=mpp)
     made = recipe(height_px=SIDE, width_px=SIDE, mpp=mpp, stain=stain)
-    (folder / "preprocess/recipe.json").write_text(json.dumps(made.to_dict()))
+    (folder / "segment/recipe.json").write_text(json.dumps(made.to_dict()))
     ids = np.arange(1, CELLS + 1)
     row, column = np.divmod(ids - 1, SIDE // STEP)
     box = {
