@@ -14,7 +14,7 @@ Range = tuple[Positive, Positive]
 
 CELL_DIAMETER_UM: dict[Stain, Range] = {
     "he": (6.0, 8.0),
-    "hdab": (6.0, 8.0),
+    "hdab": (6.0, 9.0),
     "giemsa": (6.5, 8.5),
     "fluorescence": (6.0, 15.0),
 }
