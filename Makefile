@@ -35,12 +35,14 @@ format: .venv/installed-dev ## put code in the house style
 	ruff format .
 	snakefmt Snakefile workflows
 
-docs: .venv/installed-dev ## generate what is generated: config.yaml, schemas, docs/tables.md
+docs: .venv/installed-dev ## generate what is generated: config.yaml, schemas, docs, conda environment
 	mkdir -p build
 	cellseg config > build/generated && cp build/generated config.yaml
+	cellseg config --readme > build/generated && cp build/generated config/README.md
 	cellseg schema config > build/generated && cp build/generated workflows/schemas/config.schema.json
 	cellseg schema samples > build/generated && cp build/generated workflows/schemas/samples.schema.json
 	cellseg columns --markdown > build/generated && cp build/generated docs/tables.md
+	.ci/pin-env > build/generated && cp build/generated workflows/envs/cellseg.yaml
 
 # Written anew only when what draws it has changed, so that a second run finds nothing to do.
 results/demo/samples.tsv: .venv/installed-run cellseg/simulate.py cellseg/stages/simulate.py cellseg/stages/demo.py

@@ -189,6 +189,8 @@ class ComputeSettings(Settings):
     """px; side of a tile; smaller ones take less memory."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where networks run; auto: a GPU where there is one. Scores of the two differ by rounding."""
+    container: str = Field(default="", pattern=r"^\S*$")
+    """image for `--software-deployment-method apptainer` (docs/workflow.md): a .sif file or a URL, without blanks; empty: none."""
 
 
 class Config(Settings):

@@ -336,3 +336,7 @@ REFERENCES = {}
 for name, row in SAMPLES.items():
     if row["group"] == "reference" and config["classify"]["reference"]["enabled"]:
         REFERENCES.setdefault(row["stain"], []).append(name)
+
+
+# Of all rules, for --software-deployment-method apptainer.
+container: config["compute"]["container"] or None

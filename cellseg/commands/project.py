@@ -56,11 +56,14 @@ def info(
         typer.echo(f"{name:12} {value}")
 
 
-def config() -> None:
+def config(
+    readme: Annotated[bool, typer.Option("--readme", help="Print config/README.md.")] = False,
+) -> None:
     """Print config.yaml: every setting at its default, with its unit and effect."""
     from cellseg.io.settings import config_yaml
+    from cellseg.stages.describe_settings import config_readme
 
-    typer.echo(config_yaml(), nl=False)
+    typer.echo(config_readme() if readme else config_yaml(), nl=False)
 
 
 def schema(

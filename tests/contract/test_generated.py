@@ -21,6 +21,7 @@ from cellseg.columns import COLUMNS, written_name
 from cellseg.config import Config
 from cellseg.io.settings import config_yaml
 from cellseg.stages.describe import columns_markdown, config_schema, samples_schema
+from cellseg.stages.describe_settings import config_readme
 
 CURE = "generated files are stale: run `make docs`"
 
@@ -34,6 +35,10 @@ def test_schema_is_the_models(name: str, schema: dict) -> None:
 
 def test_config_yaml_is_the_models() -> None:
     assert (REPOSITORY / "config.yaml").read_text(encoding="utf-8") == config_yaml(), CURE
+
+
+def test_readme_of_the_configuration_is_the_models() -> None:
+    assert (REPOSITORY / "config" / "README.md").read_text(encoding="utf-8") == config_readme(), CURE
 
 
 def test_config_yaml_holds_every_default_and_fits_the_schema() -> None:
