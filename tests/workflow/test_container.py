@@ -1,4 +1,4 @@
-"""Jobs go into the container that the settings name; a stand-in for apptainer, which notes its image, runs them here."""
+"""Jobs go into the container that the settings name; here a stand-in for apptainer notes the image and runs them."""
 
 from __future__ import annotations
 
