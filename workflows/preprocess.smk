@@ -5,7 +5,7 @@ rule preprocess:
         recipe=in_results("samples/{sample}/preprocess/recipe.json"),
         tissue=in_results("samples/{sample}/preprocess/tissue.png"),
         thumbnail=in_results("samples/{sample}/preprocess/thumbnail.png"),
-        quality=shown(in_results("samples/{sample}/preprocess/quality.json"), "Quality"),
+        quality=in_results("samples/{sample}/preprocess/quality.json"),
     log:
         in_results("logs/preprocess/{sample}.log"),
     benchmark:

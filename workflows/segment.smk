@@ -11,7 +11,7 @@ rule segment:
         instances=in_results("samples/{sample}/segment/instances.parquet"),
         recipe=in_results("samples/{sample}/segment/recipe.json"),
         tissue=in_results("samples/{sample}/segment/tissue.png"),
-        quality=in_results("samples/{sample}/segment/quality.json"),
+        quality=shown(in_results("samples/{sample}/segment/quality.json"), "Quality"),
     log:
         in_results("logs/segment/{sample}.log"),
     benchmark:

@@ -18,6 +18,7 @@ USUAL_MPP = tuple(2.0**k for k in range(-4, 4))
 OBJECTIVE_UM = 10.0
 """um; pixel size times power of the usual objective: 40x has 0.25, 20x has 0.5 um a pixel."""
 _SAME = 1.25
+_DRAGGED = 2.0
 _DIGITS = 6
 
 
@@ -200,14 +201,21 @@ def likely_size(
 ) -> PixelSize:
     """The pixel size at which cells of `diameter_um` at `size` would be nearest to the middle of what is usual.
 
-    Chosen among what is said and the usual figures 0.0625, 0.125, 0.25 ...; where these are within 1.25 times of what
-    is said, the latter stands for them.
+    What is said goes first, where it is nearer than `size` and brings the cells to within twice the usual: settings in
+    um drag the sizes found after them by so much. Else the nearest of what is said and the usual figures 0.0625, 0.125,
+    0.25 ...; where these are within 1.25 times of what is said, the latter stands for them.
     """
+    wanted = size.mpp * math.sqrt(usual_um[0] * usual_um[1]) / diameter_um
+    nearer = [
+        one
+        for one in said
+        if _apart(one.mpp, wanted) < _apart(size.mpp, wanted)
+        and usual_um[0] / _DRAGGED <= diameter_um * one.mpp / size.mpp <= usual_um[1] * _DRAGGED
+    ]
     named = [size, *said]
     free = (mpp for mpp in USUAL_MPP if all(_apart(mpp, one.mpp) > _SAME for one in named))
     others = [PixelSize(mpp, "the nearest usual figure") for mpp in free]
-    wanted = size.mpp * math.sqrt(usual_um[0] * usual_um[1]) / diameter_um
-    return min([*named, *others], key=lambda one: _apart(one.mpp, wanted))
+    return min(nearer or [*named, *others], key=lambda one: _apart(one.mpp, wanted))
 
 
 def _apart(a: float, b: float) -> float:

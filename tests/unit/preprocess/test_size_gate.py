@@ -105,6 +105,11 @@ def test_the_likely_size_is_one_that_somebody_says() -> None:
     assert likely_size(14.0, PixelSize(0.5, "sheet"), HE, said) == said[0]
     assert likely_size(14.0, PixelSize(0.5, "sheet"), HE, []).mpp == 0.25
     assert likely_size(7.0, PixelSize(0.5, "sheet"), HE, said).mpp == 0.5
+    # by thresholding, H&E declared four times too large: 15.1 um, where the nearest usual figure is 1
+    said = [PixelSize(2.0, "sheet"), PixelSize(0.499, "file")]
+    assert likely_size(15.1, said[0], HE, said) == said[1]
+    assert likely_size(15.1, said[0], HE, said[:1]).mpp == 1.0
+    assert likely_size(15.1, said[0], HE, [PixelSize(0.06, "far off")]).mpp == 1.0
 
 
 def test_ranges_rise() -> None:

@@ -15,8 +15,11 @@ from cellseg.errors import ImageError
 from cellseg.input_config import PixelSizeSettings
 from cellseg.io.table import read_table
 from cellseg.network_config import MaskRcnnSettings
+from cellseg.preprocess.size_gate import CellSize
 from cellseg.stages.preprocess import preprocess_slide, read_recipe
 from cellseg.stages.segment import segment_slide
+from cellseg.stages.size_gate import asks_for_another, corrected_size
+from cellseg.types import PixelSize
 
 RIGHT = 0.5
 """um per pixel at which the nuclei of the fields measure 7 um."""
@@ -95,6 +98,15 @@ def test_rescaled_it_gives_the_cells_of_the_right_one(mpp: float, method: str, t
     assert len(read_table(wrong / "instances.parquet", ["cell_id"])) > 120
 
 
+def test_beside_labels_of_another_name_stand_files_of_that_name(tmp_path: Path) -> None:
+    image = written(tmp_path / "a.tif")
+    recipe = preprocess_slide(image, tmp_path, stain="he", mpp=RIGHT)
+    segment_slide(image, tmp_path / "out/a.ome.tif", recipe=recipe, tissue=tmp_path / "tissue.png")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"a.ome.tif", "a.json", "a.instances.parquet", "a.recipe.json", "a.tissue.png", "a.quality.json"}
+    assert read_recipe(tmp_path / "out/a.recipe.json") == recipe
+
+
 def test_noted_it_goes_on_as_given(tmp_path: Path) -> None:
     record = segmented(written(tmp_path / "a.tif"), tmp_path, 1.0, "note")
     assert (record["mpp"], record["pixel_size"]["decision"]) == (1.0, "note")
@@ -147,3 +159,23 @@ def test_a_screens_resolution_is_still_none(tmp_path: Path) -> None:
     image = stated(tmp_path / "a.tif", 25400 / 96)
     recipe = preprocess_slide(image, tmp_path, stain="he", mpp=0.5)
     assert [source for _, source in recipe.pixel_sizes] == ["given by the sample sheet or --mpp"]
+
+
+def test_corrections_go_on_until_the_cells_are_nearest_to_the_usual_and_end() -> None:
+    settings = PixelSizeSettings(action="rescale")
+
+    def at(mpp: float, likely: float, decision: str = "agree") -> CellSize:
+        nearest = PixelSize(likely, "the nearest usual figure")
+        return CellSize(PixelSize(mpp, "x"), 200, 5.0, (6.0, 8.0), 1.2, decision, "why", nearest)
+
+    first = at(0.125, 0.25, "rescale")
+    assert asks_for_another([first], settings, "a")
+    assert not asks_for_another([at(0.125, 0.25)], settings, "a")  # within what is allowed, nothing is touched
+    assert asks_for_another([first, at(0.25, 0.5)], settings, "a")
+    assert corrected_size([first, at(0.25, 0.5)]) == (0.5, "by the size of the cells: the nearest usual figure")
+    assert not asks_for_another([first, at(0.25, 0.25)], settings, "a")
+    assert not asks_for_another([first, at(0.25, 0.5), at(0.5, 0.25)], settings, "a")
+    steps = [first, at(0.25, 0.5, "rescale"), at(0.5, 1.0, "rescale"), at(1.0, 2.0, "rescale")]
+    assert asks_for_another(steps[:3], settings, "a")
+    with pytest.raises(ImageError, match="a: why"):
+        asks_for_another(steps, settings, "a")
