@@ -99,6 +99,10 @@ class Slide(Protocol):
     def levels(self) -> tuple[Level, ...]: ...
     @property
     def pixel_size(self) -> PixelSize | None: ...
+    @property
+    def objective_power(self) -> float | None:
+        """What the file says of the objective's magnification, as 40; None where it says nothing."""
+        ...
 
     def read(self, window: Window, level: int = 0) -> Pixels:
         """Pixels (h, w, C) of `window`, given in pixels of `level`, which must lie inside the image."""

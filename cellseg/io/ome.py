@@ -17,11 +17,15 @@ UM_PER_UNIT = {
 
 @dataclass(frozen=True)
 class OmeImage:
-    """The first image of an OME-XML document; sizes are um per pixel, None where the file does not say."""
+    """The first image of an OME-XML document; sizes are um per pixel, None where the file does not say, as `power` is.
+
+    `power` is the nominal magnification of the objective that the image names, or of the only one there is.
+    """
 
     channel_names: tuple[str | None, ...]
     x_um: float | None
     y_um: float | None
+    power: float | None = None
 
 
 def parse_ome(xml: str) -> OmeImage | None:
@@ -39,7 +43,18 @@ def parse_ome(xml: str) -> OmeImage | None:
     if pixels is None:
         return None
     names = tuple(node.get("Name") for node in pixels if _plain(node.tag) == "Channel")
-    return OmeImage(names, _size_um(pixels, "PhysicalSizeX"), _size_um(pixels, "PhysicalSizeY"))
+    return OmeImage(names, _size_um(pixels, "PhysicalSizeX"), _size_um(pixels, "PhysicalSizeY"), _power(root))
+
+
+def _power(root: ElementTree.Element) -> float | None:
+    objectives = [node for node in root.iter() if _plain(node.tag) == "Objective"]
+    image = next((node for node in root.iter() if _plain(node.tag) == "Image"), root)
+    settings = next((node.get("ID") for node in image if _plain(node.tag) == "ObjectiveSettings"), None)
+    named = [node for node in objectives if node.get("ID") == settings] if settings else objectives
+    try:
+        return float(named[0].get("NominalMagnification", "")) if len(named) == 1 else None
+    except ValueError:
+        return None
 
 
 def _plain(tag: str) -> str:

@@ -15,6 +15,8 @@ MIN_MPP, MAX_MPP = 0.01, 100.0
 MAX_FILE_MPP = 20.0
 """um per pixel; a greater figure in a file is a screen's or a printer's (1270 dpi and less), no microscope's."""
 MAX_ANISOTROPY = 0.01
+MIN_POWER, MAX_POWER = 1.0, 200.0
+"""Magnifications that an objective may have."""
 GIVEN = "given by the sample sheet or --mpp"
 """Source of a pixel size that a person wrote."""
 
@@ -65,6 +67,20 @@ def pixel_size_of_tiff(page: TiffPage, path: Path) -> PixelSize | None:
         return _from_density(x_per_unit, y_per_unit, unit, "ImageJ description", path)
     unit = {2: 25400.0, 3: 10000.0}.get(int(page.tags.valueof("ResolutionUnit", default=1) or 1))
     return _from_density(x_per_unit, y_per_unit, unit, "TIFF resolution tags", path)
+
+
+def objective_power_of_tiff(page: TiffPage) -> float | None:
+    """The objective's magnification in a TIFF's first page: OME-XML, else Aperio's description; None without one."""
+    description = page.description or ""
+    if "<OME" in description and (ome := parse_ome(description)):
+        return power_from(ome.power)
+    match = re.search(r"\bAppMag\s*=\s*([0-9.eE+-]+)", description)
+    return power_from(parse_number(match.group(1))) if match else None
+
+
+def power_from(power: float | None) -> float | None:
+    """A magnification that a file states; None where no objective has it."""
+    return power if power is not None and MIN_POWER <= power <= MAX_POWER else None
 
 
 def pixel_size_of_density(x_per_m: float, y_per_m: float, source: str, path: Path) -> PixelSize | None:
@@ -124,9 +140,10 @@ def resolve_pixel_size(
     stated = slide.pixel_size
     if sheet_mpp is None:
         if stated is None:
+            power = f" (its objective is {slide.objective_power:g}x)" if slide.objective_power else ""
             raise ImageError(
-                f"{where}: no pixel size in the file; write the microns per pixel of this image into the column mpp "
-                "of the sample sheet, or give --mpp (20x is often near 0.5, 40x near 0.25; a scale bar tells)"
+                f"{where}: no pixel size in the file{power}; write the microns per pixel of this image into the column "
+                "mpp of the sample sheet, or give --mpp (20x is often near 0.5, 40x near 0.25; a scale bar tells)"
             )
         return stated, None
     if not MIN_MPP <= sheet_mpp <= MAX_MPP:

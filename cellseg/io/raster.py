@@ -158,6 +158,7 @@ class RasterSlide:
         self.dtype: np.dtype[Any] = np.dtype(np.uint16 if header.bits == 16 else np.uint8)
         self.levels = (Level(self.height, self.width, 1.0),)
         self.pixel_size = header.pixel_size
+        self.objective_power: float | None = None
         self.format = header.kind
         self._lock = threading.Lock()
         self._pixels: Pixels | None = None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cellseg.errors import ImageError
 from cellseg.io.ome import TiffPage, parse_ome
-from cellseg.io.pixel_size import pixel_size_of_tiff
+from cellseg.io.pixel_size import objective_power_of_tiff, pixel_size_of_tiff
 from cellseg.io.raster import check_window
 from cellseg.io.segments import CACHE_BYTES, STRIP_CACHE_BYTES, PageReader, SegmentCache
 from cellseg.types import Level, Pixels, PixelSize, Window
@@ -95,6 +95,7 @@ class TiffSlide:
         self._refuse_type(first)
         self.channel_names = _channel_names(tiff, layout)
         self.pixel_size: PixelSize | None = pixel_size_of_tiff(tiff.pages.first, self.path)
+        self.objective_power = objective_power_of_tiff(tiff.pages.first)
         self.format = _format_name(tiff, first)
 
     def _refuse_type(self, page: TiffPage) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from cellseg.errors import ImageError
-from cellseg.io.pixel_size import parse_number, pixel_size_from
+from cellseg.io.pixel_size import parse_number, pixel_size_from, power_from
 from cellseg.io.raster import check_window
 from cellseg.types import Level, Pixels, PixelSize, Window
 
@@ -81,6 +81,7 @@ class VendorSlide:
         self.is_rgb, self.dtype = True, np.dtype(np.uint8)
         x_um, y_um = (parse_number(told.get(f"openslide.mpp-{axis}")) for axis in "xy")
         self.pixel_size: PixelSize | None = pixel_size_from(x_um, y_um, f"OpenSlide mpp ({vendor})", self.path)
+        self.objective_power = power_from(parse_number(told.get("openslide.objective-power")))
         colour = told.get("openslide.background-color", "FFFFFF")
         self._background = np.array([int(colour[at : at + 2], 16) for at in (0, 2, 4)], np.float32)
 

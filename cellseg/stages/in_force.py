@@ -12,11 +12,12 @@ from cellseg.preprocess.tissue_mask import TissueMask, whole_slide
 from cellseg.stages.preprocess import read_tissue
 from cellseg.stages.results import beside_labels
 
-MASK, QUALITY = "tissue.png", "quality.json"
+CARRIED = ("tissue.png", "quality.json", "tiles.parquet")
+"""What preprocessing leaves beside recipe.json that rests on the pixel size."""
 
 
 class PreparedSlide(NamedTuple):
-    """A slide's recipe, and its tissue.png, beside which its quality.json lies; None: everything counts as tissue."""
+    """A slide's recipe, and its tissue.png, beside which the rest of `CARRIED` lies; None: all counts as tissue."""
 
     recipe: Recipe
     tissue: Path | None
@@ -35,9 +36,9 @@ class PreparedSlide(NamedTuple):
         return read_tissue(self.tissue, recipe)
 
     def write_beside(self, labels: Path) -> None:
-        """Write recipe.json, and tissue.png and quality.json where there are some, beside a label image."""
+        """Write recipe.json, and what there is of `CARRIED`, beside a label image."""
         write_json(beside_labels(labels, "recipe.json"), self.recipe.to_dict())
-        found = [] if self.tissue is None else [self.tissue.with_name(name) for name in (MASK, QUALITY)]
+        found = [] if self.tissue is None else [self.tissue.with_name(name) for name in CARRIED]
         for source in filter(Path.is_file, found):
             with atomic_path(beside_labels(labels, source.name)) as temporary:
                 shutil.copyfile(source, temporary)

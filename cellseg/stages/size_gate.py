@@ -52,7 +52,7 @@ def settle_size(
     settings, stated = inputs.pixel_size, slide.pixel_size
     size, contradiction = resolve_pixel_size(slide, sheet_mpp, tolerance=inputs.mpp_tolerance, where=where)
     given = None if sheet_mpp is None else size
-    choice = choose_size(stated=stated, given=given, power=getattr(slide, "objective_power", None), settings=settings)
+    choice = choose_size(stated=stated, given=given, power=slide.objective_power, settings=settings)
     said = tuple((one.mpp, one.source) for one in choice.statements)
     if corrected is not None:
         note = f"the pixel size is {corrected.mpp:.6g} ({corrected.source}), not {size.mpp:.6g} ({size.source})"

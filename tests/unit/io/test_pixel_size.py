@@ -145,3 +145,36 @@ def test_neither_says_what_to_write_where(tmp_path: Path) -> None:
         with pytest.raises(ImageError, match=r"A: no pixel size.*column mpp.*--mpp"):
             resolve_pixel_size(slide, None, tolerance=0.02, where="A")
         assert resolve_pixel_size(slide, 100.0, tolerance=0.02, where="A")[0].mpp == 100.0
+
+
+def power_of(path: Path) -> float | None:
+    with open_slide(path) as slide:
+        return slide.objective_power
+
+
+@pytest.mark.parametrize(("said", "power"), [("40", 40.0), ("20.0", 20.0), ("0", None), ("-20", None), ("x", None)])
+def test_objective_power_of_aperio(said: str, power: float | None, tmp_path: Path) -> None:
+    text = f"Aperio Image Library v1\n|AppMag = {said}|MPP = 0.25"
+    tifffile.imwrite(tmp_path / "a.tif", GRAY, description=text, metadata=None)
+    assert power_of(tmp_path / "a.tif") == power
+
+
+@pytest.mark.parametrize(("chosen", "power"), [("Objective:1", 20.0), ("Objective:2", 63.0), ("Objective:9", None)])
+def test_objective_power_of_ome_is_of_the_one_that_was_used(chosen: str, power: float | None, tmp_path: Path) -> None:
+    objectives = "".join(
+        f'<Objective ID="Objective:{n}" NominalMagnification="{m}"/>' for n, m in ((1, "20.0"), (2, "63"))
+    )
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Instrument ID="Instrument:0">'
+        f'{objectives}</Instrument><Image ID="Image:0"><ObjectiveSettings ID="{chosen}"/>'
+        f'<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="{GRAY.shape[1]}" SizeY="{GRAY.shape[0]}" '
+        'SizeC="1" SizeZ="1" SizeT="1" PhysicalSizeX="0.5" PhysicalSizeY="0.5"><Channel ID="Channel:0:0"/><TiffData/>'
+        "</Pixels></Image></OME>"
+    )
+    tifffile.imwrite(tmp_path / "a.ome.tif", GRAY, description=xml, metadata=None)
+    assert power_of(tmp_path / "a.ome.tif") == power
+
+
+def test_no_objective_is_none(tmp_path: Path) -> None:
+    Image.fromarray(GRAY).save(tmp_path / "a.png")
+    assert power_of(tmp_path / "a.png") is None

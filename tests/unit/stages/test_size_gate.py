@@ -155,6 +155,29 @@ def test_sheet_against_file(tmp_path: Path) -> None:
     assert near.mpp == 0.3 and "one of them is wrong" in near.notes[0]
 
 
+def aperio(path: Path, said: str) -> Path:
+    labels = blobs((96, 96), seed=1)
+    tifffile.imwrite(path, he_look(labels), photometric="rgb", description=f"Aperio Image Library v1\n|{said}")
+    return path
+
+
+def test_an_objective_speaks_against_the_file_until_the_sheet_agrees_with_it(tmp_path: Path) -> None:
+    image = aperio(tmp_path / "a.tif", "AppMag = 40|MPP = 0.499")
+    with pytest.raises(ImageError, match=r"a.tif: 0.499 \(Aperio MPP\), 0.25 \(objective power 40x\).*differ 2 times"):
+        preprocess_slide(image, tmp_path, stain="he")
+    for given, chosen in ((0.5, inputs("stop")), (None, inputs("rescale")), (None, inputs("note"))):
+        recipe = preprocess_slide(image, tmp_path, stain="he", mpp=given, inputs=chosen)
+        assert recipe.mpp == (given or 0.499) and "one is wrong" in recipe.notes[0]
+    right = preprocess_slide(aperio(tmp_path / "b.tif", "AppMag = 20|MPP = 0.499"), tmp_path, stain="he")
+    assert right.pixel_sizes == ((0.499, "Aperio MPP"), (0.5, "objective power 20x"))
+    assert not any("wrong" in note for note in right.notes)
+
+
+def test_an_objective_alone_is_no_pixel_size(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"no pixel size in the file \(its objective is 20x\)"):
+        preprocess_slide(aperio(tmp_path / "a.tif", "AppMag = 20"), tmp_path, stain="he")
+
+
 def test_a_screens_resolution_is_still_none(tmp_path: Path) -> None:
     image = stated(tmp_path / "a.tif", 25400 / 96)
     recipe = preprocess_slide(image, tmp_path, stain="he", mpp=0.5)
