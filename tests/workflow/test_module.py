@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 from workflow.project import REPOSITORY, SNAKEMAKE, Project, jobs
 
-OUTER = """
-import os
-
-
-configfile: "outer.yaml"
-
-
-rule all:
-    input:
-        "{place}count.txt",
-
-
-module cellseg:
-    snakefile:
-        "{snakefile}"
-    config:
-        config["cellseg"]
-    {prefix}
-
-
-use rule * from cellseg as cellseg_*
-
+DOCS = (REPOSITORY / "docs" / "workflow.md").read_text(encoding="utf-8")
+EXAMPLE = re.search(r"```python\n(configfile:.*?)```", DOCS, re.S)[1]
+MORE = """
 
 use rule segment from cellseg as cellseg_segment with:
     threads: 2
-
-
-rule count:
-    input:
-        "{place}results/samples/a/cells.csv",
-    output:
-        "{place}count.txt",
-    shell:
-        "tail -n +2 {{input:q}} | wc -l > {{output:q}}"
-
-
-onerror:
-    cellseg.close_ledger()
 
 
 onstart:
@@ -55,14 +24,17 @@ SETTINGS = "cellseg: {samples: lab/samples.tsv, results: results, classify: {ref
 
 
 def outer(folder: Path, *, prefix: str = "") -> Path:
-    """A workflow of another's, with its settings; the sheet and its images lie in a folder `lab` of it."""
+    """The documented workflow of another's, with its settings; the sheet and its images lie in a folder `lab` of it."""
     lab = Project(folder / "lab")
-    lab.image("a", seed=1)
-    lab.sheet({"a": "test"})
+    lab.image("slide_1", seed=1)
+    lab.sheet({"slide_1": "test"})
     (lab.folder / "config.yaml").unlink()  # the module's settings come from the outer workflow alone
-    (folder / "outer.yaml").write_text(SETTINGS)
-    given = {"place": f"{prefix}/" if prefix else "", "prefix": f'prefix: "{prefix}"' if prefix else ""}
-    (folder / "Snakefile").write_text(OUTER.format(snakefile=REPOSITORY / "Snakefile", **given))
+    (folder / "config.yaml").write_text(SETTINGS)
+    text = EXAMPLE.replace("/path/to/cellseg/Snakefile", str(REPOSITORY / "Snakefile"))
+    if prefix:
+        text = text.replace('config["cellseg"]', f'config["cellseg"]\n    prefix: "{prefix}"')
+        text = text.replace('"results/', f'"{prefix}/results/')
+    (folder / "Snakefile").write_text("import os\n" + text + MORE)
     return folder
 
 
@@ -84,8 +56,8 @@ def placed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_outer_rule_goes_on_from_the_tables(placed) -> None:
     folder, said = placed
-    cells = (folder / "cells" / "results" / "samples" / "a" / "cells.csv").read_text().splitlines()
-    assert int((folder / "cells" / "count.txt").read_text()) == len(cells) - 1 > 20
+    cells = (folder / "cells" / "results" / "samples" / "slide_1" / "cells.csv").read_text().splitlines()
+    assert int((folder / "cells_per_slide.txt").read_text()) == len(cells) - 1 > 20
     assert jobs(said)["cellseg_tables"] == jobs(said)["count"] == 1
     assert "cellseg_overlay" not in jobs(said)  # the outer workflow's own first rule is what is made
 
@@ -93,7 +65,7 @@ def test_outer_rule_goes_on_from_the_tables(placed) -> None:
 def test_images_and_sheet_stay_where_they_are_under_a_prefix(placed) -> None:
     folder, _ = placed
     made = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    assert made == {"Snakefile", "outer.yaml", "lab", "cells"}
+    assert made == {"Snakefile", "config.yaml", "lab", "cells", "cells_per_slide.txt"}
     planned = snakemake(folder, "-n", "cellseg_all")
     assert planned.returncode == 0, planned.stdout
     assert jobs(planned.stdout)["cellseg_summary"] == 1
@@ -113,7 +85,7 @@ def test_without_a_prefix_and_with_a_rule_changed(tmp_path: Path) -> None:
 
 def test_faults_of_the_settings_stop_the_outer_workflow(tmp_path: Path) -> None:
     folder = outer(tmp_path)
-    (folder / "outer.yaml").write_text(SETTINGS.replace("results: results", "reslts: results"))
+    (folder / "config.yaml").write_text(SETTINGS.replace("results: results", "reslts: results"))
     done = snakemake(folder, "-n")
     assert done.returncode != 0
     assert "reslts" in done.stdout
