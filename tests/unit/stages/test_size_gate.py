@@ -10,12 +10,13 @@ import pytest
 import tifffile
 from fields import blobs, he_look
 
-from cellseg.config import InputSettings, SegmentationSettings
+from cellseg.config import Config, InputSettings, SegmentationSettings
 from cellseg.errors import ImageError
 from cellseg.input_config import PixelSizeSettings
 from cellseg.io.table import read_table
 from cellseg.network_config import MaskRcnnSettings
 from cellseg.preprocess.size_gate import CellSize
+from cellseg.stages.analyze import Acquisition, analyze_images
 from cellseg.stages.preprocess import preprocess_slide, read_recipe
 from cellseg.stages.segment import segment_slide
 from cellseg.stages.size_gate import asks_for_another, corrected_size
@@ -202,3 +203,12 @@ def test_corrections_go_on_until_the_cells_are_nearest_to_the_usual_and_end() ->
     assert asks_for_another(steps[:3], settings, "a")
     with pytest.raises(ImageError, match="a: why"):
         asks_for_another(steps, settings, "a")
+
+
+def test_without_a_workflow_later_stages_go_by_the_corrected_size_too(tmp_path: Path) -> None:
+    image = written(tmp_path / "a.tif")
+    for name, mpp in (("right", RIGHT), ("wrong", 1.0)):
+        config = Config(input=inputs("rescale"))
+        assert analyze_images([image], tmp_path / name, acquisition=Acquisition("he", mpp), config=config) == []
+    for table in ("samples/a/cells.csv", "summary.csv", "samples/a/overlay.png"):
+        assert (tmp_path / "wrong" / table).read_bytes() == (tmp_path / "right" / table).read_bytes()
