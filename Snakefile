@@ -18,11 +18,12 @@ include: "workflows/tissue.smk"
 include: "workflows/measure.smk"
 include: "workflows/classify.smk"
 include: "workflows/report.smk"
+include: "workflows/batch.smk"
 include: "workflows/train.smk"
 
 
 wildcard_constraints:
-    sample="[^/]+",
+    sample="(?!)" if JOBS else "[^/]+",  # in a batch, none: its jobs make what the rules of a sample would
     stain="[a-z]+",
 
 

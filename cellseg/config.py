@@ -191,6 +191,8 @@ class ComputeSettings(Settings):
     """where networks run; auto: a GPU where there is one. Scores of the two differ by rounding."""
     container: str = Field(default="", pattern=r"^\S*$")
     """image for `--software-deployment-method apptainer` (docs/workflow.md): a .sif file or a URL, without blanks; empty: none."""
+    samples_per_job: int = Field(default=1, ge=1, le=500)
+    """how many samples a job takes through its stages, one after the other; over 1 for hundreds of small images (docs/cluster.md)."""
 
 
 class Config(Settings):

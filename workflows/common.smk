@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
@@ -97,12 +98,16 @@ def in_results(path):
     return f"{RESULTS}/{path}"
 
 
-def shown(path, category):
+def shown(path, category, sample=None):
     """A result that `snakemake --report` shows; its caption has its name, and samples stand under their group."""
-    caption = f"captions/{Path(path).stem}.rst"
+    caption, name = f"captions/{Path(path).stem}.rst", Path(path).name
+    if sample:
+        named, labels = SimpleNamespace(sample=sample), {"sample": sample, "stain": SAMPLES[sample]["stain"]}
+        about = {"subcategory": group_of(named), "labels": labels | {"result": name}}
+        return report(path, caption=caption, category=category, **about)
     if "{sample}" not in path:
-        return report(path, caption=caption, category=category, labels={"result": Path(path).name})
-    return report(path, caption=caption, category=category, subcategory=group_of, labels=labels_of(Path(path).name))
+        return report(path, caption=caption, category=category, labels={"result": name})
+    return report(path, caption=caption, category=category, subcategory=group_of, labels=labels_of(name))
 
 
 def group_of(wildcards):
@@ -178,8 +183,7 @@ def cell_polygons(wildcards):
 
 def last_results():
     """What every sample ends with."""
-    names = ["columns.json", "overlay.png", *["cells.geojson.gz"] * config["polygons"]["enabled"], "integrity.json"]
-    return expand(in_results("samples/{sample}/{name}"), sample=SAMPLES, name=names)
+    return expand(in_results("samples/{sample}/{name}"), sample=SAMPLES, name=LAST_RESULTS)
 
 
 def tables_of_status(wildcards):
@@ -331,6 +335,7 @@ validate(config, "schemas/config.schema.json")  # fills in the defaults
 RESULTS = config["results"].rstrip("/")
 # Where the results lie from here: the same folder, unless another workflow that uses this one gives it a prefix.
 PLACE = str(workflow.modifier.path_modifier.modify(RESULTS))
+LAST_RESULTS = ["columns.json", "overlay.png", *["cells.geojson.gz"] * config["polygons"]["enabled"], "integrity.json"]
 SAMPLES = reported(read_sheet(config["samples"]))
 REFERENCES = {}
 for name, row in SAMPLES.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from textwrap import dedent, indent
 
 import pytest
 from contract.source import REPOSITORY
@@ -12,6 +13,16 @@ RULES = {
     match[1]: match[2]
     for path in WORKFLOWS
     for match in re.finditer(r"^rule (\w+):\n((?:    .*\n|\n)+)", path.read_text(encoding="utf-8") + "\n", re.M)
+}
+# Rules made in a loop have their name inside: look_1, look_2 ...
+RULES |= {
+    match[2]: indent(dedent(match[3]), "    ")
+    for path in WORKFLOWS
+    for match in re.finditer(
+        r"^( +)rule:\n +name:\s+f\"(\w+)_\{number\}\"\n((?:\1    .*\n|\n)+)",
+        path.read_text(encoding="utf-8") + "\n",
+        re.M,
+    )
 }
 each_rule = pytest.mark.parametrize("name", RULES)
 
@@ -23,7 +34,7 @@ def directive(rule: str, name: str) -> str:
 
 def test_rules_are_found() -> None:
     chain = {"preprocess", "segment", "measure", "reference", "classify", "tables", "overlay", "summary", "check"}
-    assert chain <= set(RULES)
+    assert chain | {"look", "judge"} <= set(RULES)
 
 
 @each_rule
