@@ -96,13 +96,13 @@ for number, samples in JOBS.items():
             tile_px=config["compute"]["tile_px"],
             device=config["compute"]["device"],
         params:
-            results=PLACE,
+            place=PLACE,
             samples=samples,
             sheet=config["samples"],
             rows=rows_of(samples),
             settings=looking_settings(samples),
         shell:
-            "(set -x; cellseg batch look {params.results:q} {params.samples:q} --samples {params.sheet:q}"
+            "(set -x; cellseg batch look {params.place:q} {params.samples:q} --samples {params.sheet:q}"
             " --settings {params.settings:q} --tile-px {resources.tile_px} --device {resources.device}) > {log:q} 2>&1"
 
     rule:
@@ -128,11 +128,11 @@ for number, samples in JOBS.items():
             runtime=more_time(30 + 2 * len(samples)),
             tile_px=config["compute"]["tile_px"],
         params:
-            results=PLACE,
+            place=PLACE,
             samples=samples,
             sheet=config["samples"],
             references=reference_options(samples),
             settings=judging_settings(),
         shell:
-            "(set -x; cellseg batch judge {params.results:q} {params.samples:q} --samples {params.sheet:q}"
+            "(set -x; cellseg batch judge {params.place:q} {params.samples:q} --samples {params.sheet:q}"
             " {params.references} --settings {params.settings:q} --tile-px {resources.tile_px}) > {log:q} 2>&1"

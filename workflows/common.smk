@@ -1,4 +1,5 @@
 # What the rules share: the checked settings, the sample sheet, and where results go.
+import copy
 import csv
 import fcntl
 import functools
@@ -26,13 +27,24 @@ os.environ.update(
 
 def check_inputs(config):
     """Stop with every fault of settings and sheet in one message; take the settings over as they were understood."""
-    if not (workflow.is_main_process and shutil.which("cellseg")):
-        return  # a job of a run that was checked, or cellseg lives in conda environments only: the schemas check
+    if not shutil.which("cellseg"):
+        return  # it lives in conda environments only: the schemas check
+    if not workflow.is_main_process and fits_schema(config):
+        return  # a job of a run that was checked; on a cluster it gets numbers of `--config` as text
     command = ["cellseg", "check-inputs", "--config-json", json.dumps(config)]
     checked = subprocess.run(command, capture_output=True, text=True)
     if checked.returncode:
         raise WorkflowError(checked.stderr.strip())
     config.update(json.loads(checked.stdout))
+
+
+def fits_schema(config):
+    """Whether the settings are understood as they are."""
+    try:
+        validate(copy.deepcopy(config), "schemas/config.schema.json")
+    except WorkflowError:
+        return False
+    return True
 
 
 def read_row(row):

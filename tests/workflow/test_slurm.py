@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workflow.project import Project, files_of
+from workflow.project import SNAKEMAKE, Project, files_of
 
 NEEDED = ("slurmctld", "slurmd", "sbatch", "munged")
 MISSING = [name for name in NEEDED if shutil.which(name) is None]
 WHY_NOT = f"{', '.join(MISSING)} not installed" if MISSING else "not root" if os.geteuid() else ""
+CELLSEG = SNAKEMAKE.with_name("cellseg")
 NODE = Path(__file__).with_name("slurm_node.sh")
 SAMPLES = {"test_1": "test"}  # one: within a group, each job of each sample takes seconds to start
 DEADLINE_S = 240
@@ -165,3 +166,29 @@ def test_run_whose_jobs_are_cancelled_and_killed_ends_with_the_bytes_of_a_local_
     assert "Trying to restart job" in judge, judge
     assert results_of(project) == results_of(local)
     assert {row["outcome"] for row in project.ledger().values()} == {"done"}
+
+
+def test_generic_cluster_ends_the_demo_after_a_job_is_cancelled(node, tmp_path: Path) -> None:
+    project = Project(tmp_path / "my project")
+    subprocess.run([CELLSEG, "demo", project.folder], check=True, capture_output=True, timeout=60)
+    # Without a reference there is a submission less to wait for.
+    together = ("--config", "compute={samples_per_job: 3}", "classify={reference: {enabled: false}}")
+    run = Submission(
+        project, "--workflow-profile", "cluster", *LOCAL, "--seconds-between-status-checks", "2", *together,
+        "--default-resources", "queue=debug", "mem_mb=2000", "runtime=60", "in_a_job=1",
+    )  # fmt: skip
+    try:
+        run.wait_for((project.folder / "results" / "logs" / "look" / "1.log").exists, said="the first job")
+        (cancelled,) = running_jobs()
+        subprocess.run(["scancel", cancelled], check=True, timeout=30)
+        said = run.finish()
+    finally:
+        run.stop()
+    assert said.count("Trying to restart job") == 1, said
+    assert said.count("with external jobid") == 3, said
+    assert {row["outcome"] for row in project.ledger().values()} == {"done"}
+    on_node = results_of(project)
+    shutil.rmtree(project.folder / "results")
+    local = project.snakemake(*together)
+    assert local.returncode == 0, local.stdout
+    assert results_of(project) == on_node
