@@ -96,7 +96,7 @@ for number, samples in JOBS.items():
             tile_px=config["compute"]["tile_px"],
             device=config["compute"]["device"],
         params:
-            place=PLACE,
+            place=lambda wildcards, output: str(output[0]).split("/samples/")[0],
             samples=samples,
             sheet=config["samples"],
             rows=rows_of(samples),
@@ -128,7 +128,7 @@ for number, samples in JOBS.items():
             runtime=more_time(30 + 2 * len(samples)),
             tile_px=config["compute"]["tile_px"],
         params:
-            place=PLACE,
+            place=lambda wildcards, output: str(output[0]).split("/samples/")[0],
             samples=samples,
             sheet=config["samples"],
             references=reference_options(samples),
