@@ -12,7 +12,7 @@ from cellseg.io.table import TableWriter, schema_of
 from cellseg.preprocess.recipe import Recipe
 
 COLUMNS = columns_of(
-    ["identity", "position", "focus", "neighborhood", "detection", "tissue", "flags"],
+    ["identity", "position", "focus", "neighborhood", "detection", "tissue", "flags", "quality"],
     compartments={"nucleus": ["shape", "intensity"]}, planes=["intensity_gray", "od_hematoxylin"],
     values={"k": ["2"], "radius": ["25"]},
 )  # fmt: skip
@@ -29,6 +29,8 @@ def measured(n_cells: int, *, sample: str = "A", seed: int = 0, first_id: int = 
             data[column.name] = [sample] * n_cells
         elif column.dtype == "bool":
             data[column.name] = np.zeros(n_cells, bool)
+        elif column.name == "tile_focus_per_um":
+            data[column.name] = np.full(n_cells, 0.8)
         elif column.dtype == "float64":
             data[column.name] = np.round(rng.uniform(0.2, 0.9, n_cells), 6)
         else:
@@ -41,6 +43,7 @@ def measured(n_cells: int, *, sample: str = "A", seed: int = 0, first_id: int = 
     data["nucleus_aspect_ratio"] = data["nucleus_aspect_ratio"] + 1
     data["edge_sharpness_per_um"] = np.full(n_cells, 0.1)
     data["saturated_fraction"] = np.zeros(n_cells)
+    data |= {"tile_flags": [""] * n_cells, "tile_unassessable_by": [""] * n_cells}
     schema = schema_of(COLUMNS)
     return pa.table({f.name: pa.array((data | values)[f.name], f.type) for f in schema}, schema=schema)
 

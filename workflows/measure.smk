@@ -5,6 +5,7 @@ rule measure:
         instances=in_results("samples/{sample}/segment/instances.parquet"),
         recipe=in_results("samples/{sample}/segment/recipe.json"),
         tissue=tissue_map,
+        tiles=in_results("samples/{sample}/segment/tiles.parquet"),
     output:
         measurements=in_results("samples/{sample}/measure/measurements.parquet"),
     log:
@@ -26,6 +27,6 @@ rule measure:
         inputs=as_json("input", "max_decoded_mpx"),
     shell:
         "(set -x; cellseg measure {params.image:q} {input.labels:q} -o {output.measurements:q} --recipe {input.recipe:q}"
-        " --instances {input.instances:q} {params.tissue}"
+        " --instances {input.instances:q} --tiles {input.tiles:q} {params.tissue}"
         " --settings {params.settings:q} --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
         " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"

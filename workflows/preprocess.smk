@@ -6,6 +6,8 @@ rule preprocess:
         tissue=in_results("samples/{sample}/preprocess/tissue.png"),
         thumbnail=in_results("samples/{sample}/preprocess/thumbnail.png"),
         quality=in_results("samples/{sample}/preprocess/quality.json"),
+        tiles=in_results("samples/{sample}/preprocess/tiles.parquet"),
+        picture=shown(in_results("samples/{sample}/preprocess/quality.png"), "Quality"),
     log:
         in_results("logs/preprocess/{sample}.log"),
     benchmark:

@@ -4,6 +4,7 @@ rule segment:
         recipe=in_results("samples/{sample}/preprocess/recipe.json"),
         tissue=in_results("samples/{sample}/preprocess/tissue.png"),
         quality=in_results("samples/{sample}/preprocess/quality.json"),
+        tiles=in_results("samples/{sample}/preprocess/tiles.parquet"),
         weights=weights_file,
     output:
         labels=in_results("samples/{sample}/segment/labels.ome.tif"),
@@ -11,6 +12,7 @@ rule segment:
         instances=in_results("samples/{sample}/segment/instances.parquet"),
         recipe=in_results("samples/{sample}/segment/recipe.json"),
         tissue=in_results("samples/{sample}/segment/tissue.png"),
+        tiles=in_results("samples/{sample}/segment/tiles.parquet"),
         quality=shown(in_results("samples/{sample}/segment/quality.json"), "Quality"),
     log:
         in_results("logs/segment/{sample}.log"),

@@ -1,4 +1,6 @@
-"""Which cells can be judged, and why others are not: cut, small, blurred, saturated, overlapping, in other tissue.
+"""Which cells can be judged, and why others are not: cut, small, blurred, saturated, overlapping, under pen, ...
+
+What the settings of quality hold against a tile of the slide is held against all of its cells.
 
 Floor 3: tables in, arrays and findings out.
 """
@@ -22,6 +24,7 @@ from cellseg.types import Stain
 
 SHARPNESS = "edge_sharpness_per_um"
 SATURATED = "saturated_fraction"
+TILE = "tile_unassessable_by"
 _AREA = "area_um2"
 _TOUCHING = "touching_share"
 _CLUMP = tuple(
@@ -38,7 +41,7 @@ class Assessment:
 
     False where a criterion is off or its column was not measured. `touches_border` and `seam_joined` are as measured,
     whether or not the settings exclude such cells. `assessable` is true of cells that no criterion of the settings
-    speaks against; in which tissue a cell lies has no part in it.
+    speaks against, in tiles that can be judged; in which tissue a cell lies has no part in it.
     """
 
     touches_border: Flags
@@ -47,19 +50,22 @@ class Assessment:
     overlapping: Flags
     saturated: Flags
     too_small: Flags
+    in_flagged_tile: Flags
     assessable: Flags
 
 
 def exclusion_columns(settings: ExcludeSettings, names: Iterable[str]) -> tuple[str, ...]:
     """The columns that the exclusion looks at, of a table with these names.
 
-    Those of saturation and clumps, which the settings look at without being asked, only where the table has them.
+    Those of saturation, clumps and the quality of tiles, which are looked at without being asked, only where the table
+    has them.
     """
     present = set(names)
     needed = tuple(name for name, _ in _needed_columns(settings, present))
     saturated = (SATURATED,) if settings.max_saturated_fraction < 1 and SATURATED in present else ()
     clump = _CLUMP if settings.clump_area_ratio > 0 and present.issuperset(_CLUMP) else ()
-    return tuple(dict.fromkeys((*needed, *saturated, *clump)))
+    tile = (TILE,) if TILE in present else ()
+    return tuple(dict.fromkeys((*needed, *saturated, *clump, *tile)))
 
 
 def _needed_columns(settings: ExcludeSettings, names: Iterable[str]) -> list[tuple[str, str]]:
@@ -141,10 +147,11 @@ def assess_cells(
     blurred = _values(table, SHARPNESS) < settings.min_focus_fraction * sharpness
     saturated = _values(table, SATURATED) > settings.max_saturated_fraction
     overlapping = _touching(table, settings) | _clumped(table, settings, area_um2)
-    against = small | blurred | saturated | overlapping
+    tile = _tile_flags(table) != ""
+    against = small | blurred | saturated | overlapping | tile
     for turned_on, flag in ((settings.border, border), (settings.seam, seam)):
         against = against | flag if turned_on else against
-    return Assessment(border, seam, blurred, overlapping, saturated, small, np.ones(n, np.bool_) & ~against)
+    return Assessment(border, seam, blurred, overlapping, saturated, small, tile, np.ones(n, np.bool_) & ~against)
 
 
 def find_excluded(
@@ -159,6 +166,7 @@ def find_excluded(
     area, touching = (full_name(name, table.column_names) for name in (_AREA, _TOUCHING))
     most = settings.max_overlap_fraction
     findings = {
+        TILE: _in_tiles(table, found.in_flagged_tile),
         "touches_border": _plain(found.touches_border, "cut by the image border"),
         "seam_joined": _plain(found.seam_joined, "joined from pieces at a seam"),
         area: _too_small(table, found.too_small, settings.min_area_um2),
@@ -197,6 +205,19 @@ def _clumped(table: pa.Table, settings: ExcludeSettings, median_um2: float) -> F
 
 def _plain(flag: Flags, text: str) -> Finding:
     return Finding(np.flatnonzero(flag), "excluded", text)
+
+
+def _tile_flags(table: pa.Table) -> NDArray[np.object_]:
+    """Of each cell the flags that make its tile unassessable; "" where none does, or tiles were not looked at."""
+    if TILE not in table.column_names:
+        return np.full(table.num_rows, "", object)
+    return np.asarray(table[TILE].to_numpy(), object)
+
+
+def _in_tiles(table: pa.Table, flag: Flags) -> Finding:
+    names = _tile_flags(table)[flag].tolist()
+    texts = [f"in a tile that cannot be judged ({name.replace(';', ', ')})" for name in names]
+    return Finding(np.flatnonzero(flag), "excluded", texts)
 
 
 def _too_small(table: pa.Table, flag: Flags, least_um2: float) -> Finding:

@@ -23,6 +23,9 @@ OutFolder = Annotated[Path, typer.Option("-o", "--out", help="Folder to write in
 StainOption = Annotated[
     str | None, typer.Option("--stain", help=f"How the slide is stained: {', '.join(STAINS)}; default he.")
 ]
+TilesOption = Annotated[
+    Path | None, typer.Option("--tiles", help="tiles.parquet of the image, from `cellseg preprocess`: flags and focus.")
+]
 MppOption = Annotated[float | None, typer.Option("--mpp", help="Microns per pixel; wins over the file's own figure.")]
 ChannelOption = Annotated[str | None, typer.Option("--channel", help="Channel that shows the cells, by its name.")]
 RecipeOption = Annotated[

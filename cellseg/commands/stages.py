@@ -24,6 +24,7 @@ from cellseg.commands.options import (
     SettingsOption,
     StainOption,
     TileOption,
+    TilesOption,
     WorkersOption,
     parse_device,
     parse_stain,
@@ -64,7 +65,7 @@ def preprocess(
     sample: SampleOption = None,
     placeholder: PlaceholderOption = False,
 ) -> None:
-    """Look at a slide once: recipe.json, quality.json, tissue.png, thumbnail.png; never a copy of its pixels."""
+    """Look at a slide once: recipe.json, quality.json, tiles.parquet, small pictures; never a copy of its pixels."""
 
     def act() -> None:
         from cellseg.config import InputSettings
@@ -165,6 +166,7 @@ def measure(
         str | None,
         typer.Option("--tissue-settings", help="Section tissue of config.yaml (JSON or a file): max_distance_um."),
     ] = None,
+    tiles: TilesOption = None,
     recipe: RecipeOption = None,
     stain: StainOption = None,
     mpp: MppOption = None,
@@ -204,7 +206,7 @@ def measure(
             n_cells = measure_cells(
                 image, drawn, out, recipe=made, settings=chosen, sample=sample_name(image, sample), tile_px=tile_px,
                 workers=workers, max_decoded_mpx=limit, instances=instances, tissue=tissue,
-                tissue_settings=read_settings(TissueSettings, tissue_settings), progress=progress,
+                tissue_settings=read_settings(TissueSettings, tissue_settings), tiles=tiles, progress=progress,
             )  # fmt: skip
         for note in describe_drawing(drawing):
             typer.echo(note)
@@ -212,7 +214,8 @@ def measure(
 
     contain_faults(
         act, stage="measure", sample=sample_name(image, sample),
-        inputs=[labels, *_files(recipe), *filter(None, [instances, tissue])], outputs=[out], placeholder=placeholder,
+        inputs=[labels, *_files(recipe), *filter(None, [instances, tissue, tiles])], outputs=[out],
+        placeholder=placeholder,
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def measured_columns(recipe: Recipe, settings: MeasureSettings, tissues: Iterabl
     without = () if len(chosen) > 1 else _OF_RINGS
     families = (family for family in settings.families if family not in without)
     return columns_of(
-        ("identity", "position", *families, "detection", "tissue", "flags"),
+        ("identity", "position", *families, "detection", "tissue", "flags", "quality"),
         compartments=chosen, planes=planes, tissues=safe_names(tissues), values=_texts(recipe, settings),
     )  # fmt: skip
 

@@ -28,6 +28,7 @@ from cellseg.measure.registry import (
     named,
 )
 from cellseg.measure.saturation import measure_saturation
+from cellseg.measure.slide_tiles import NO_TILES, SlideTiles
 from cellseg.measure.tissue import no_tissue
 from cellseg.measure.view import CellWindow, Look, detail_planes, outlined
 from cellseg.measure_config import MeasureSettings
@@ -68,6 +69,7 @@ def measure_window(
     detected: Detected = UNSAID,
     tissue: Values | None = None,
     look: Look | None = None,
+    tiles: SlideTiles = NO_TILES,
 ) -> Values:
     """All columns of some cells but `sample` and those of whole slides, floats rounded.
 
@@ -92,6 +94,8 @@ def measure_window(
         What the tissue map says of the cells (`tissue_of_cells`); None where there is no map.
     look : Look, optional
         The network of the family `appearance`.
+    tiles : SlideTiles
+        The quality tiles of the slide.
 
     Returns
     -------
@@ -108,7 +112,8 @@ def measure_window(
         out |= _measure_around(scene, labels, here, out, chosen)
     at_limit = measure_saturation(labels, scene.pixels, here.ids, here.boxes, here.n_pixels, recipe)
     out |= {"saturated_fraction": at_limit}
-    out |= detected.columns_of(cells.ids) | (no_tissue(len(cells)) if tissue is None else tissue)
+    out |= detected.columns_of(cells.ids) | tiles.columns_of(cells.centroids_px)
+    out |= no_tissue(len(cells)) if tissue is None else tissue
     return round_values(out)
 
 

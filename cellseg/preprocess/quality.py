@@ -18,7 +18,11 @@ _MIN_SIDE_UM = 2.0
 
 @dataclass(frozen=True)
 class Quality:
-    """The quality record of a slide; fractions 0..1, `focus_per_um` relative to the slide's own contrast."""
+    """The quality record of a slide; fractions 0..1, `focus_per_um` relative to the slide's own contrast.
+
+    `flagged_fractions` are the shares of the tissue, and of what pen covers, in tiles of each flag,
+    `unassessable_fraction` that of tiles whose cells are not judged.
+    """
 
     assessable: bool
     reasons: tuple[str, ...]
@@ -28,6 +32,8 @@ class Quality:
     background_gray_levels: tuple[float, ...]
     tissue_fraction: float
     tissue_area_mm2: float
+    flagged_fractions: dict[str, float]
+    unassessable_fraction: float
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,16 +67,19 @@ def extreme_fractions(levels: NDArray[np.int64]) -> tuple[float, float]:
     Black is what is dark in every channel (the brightest decides), saturated what is at the top in any.
     """
     total = levels.sum(axis=1)
-    top = levels.shape[1] // 64
-    black = levels[:, : max(top, 1)].sum(axis=1) / np.maximum(total, 1)
+    black = levels[:, : max(levels.shape[1] // 64, 1)].sum(axis=1) / np.maximum(total, 1)
     saturated = levels[:, -1] / np.maximum(total, 1)
     return float(black.min()), float(saturated.max())
 
 
 def judge_quality(
-    *, stain: Stain, focus: float, black: float, saturated: float, side_um: float, settings: QualitySettings
-) -> tuple[str, ...]:
-    """Why a slide cannot be assessed, in words; nothing where it can."""
+    *, stain: Stain, focus: float, black: float, saturated: float, side_um: float, settings: QualitySettings,
+    flagged: float = 0.0,
+) -> tuple[str, ...]:  # fmt: skip
+    """Why a slide cannot be assessed, in words; nothing where it can.
+
+    `flagged` is the share of its tissue in tiles that cannot be assessed.
+    """
     reasons = []
     if side_um < _MIN_SIDE_UM:
         reasons.append(f"the image's shorter side is {side_um:.2f} um, too small to hold a cell")
@@ -81,6 +90,11 @@ def judge_quality(
         reasons.append(f"{black:.3f} of the pixels are black (limit {settings.max_black_fraction})")
     if focus < settings.min_focus:
         reasons.append(f"focus {focus:.4f} per um is under {settings.min_focus}")
+    if flagged > settings.max_flagged_fraction:
+        names = ", ".join(settings.unassessable_flags)
+        reasons.append(
+            f"{flagged:.3f} of the tissue lies in tiles with flags ({names}; limit {settings.max_flagged_fraction})"
+        )
     return tuple(reasons)
 
 

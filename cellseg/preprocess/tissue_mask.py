@@ -46,19 +46,16 @@ def whole_slide(height_px: int, width_px: int, block_px: int) -> TissueMask:
     return TissueMask(np.ones((-(-height_px // block_px), -(-width_px // block_px)), bool), block_px)
 
 
-def find_tissue(
-    block_means: NDArray[np.float64], background: tuple[float, ...], *, min_od: float, block_px: int
-) -> TissueMask:
-    """Blocks whose mean optical density (log10, over the channels) exceeds `min_od`, and the blocks around them.
+def find_tissue(stained: NDArray[np.bool_], *, without: NDArray[np.bool_], block_px: int) -> TissueMask:
+    """Blocks of stained matter and the blocks around them, but none of those `without`, which something else covers.
 
     Parameters
     ----------
-    block_means : (h, w, C) ndarray of float64
-        Mean gray level of each block.
-    background : tuple of float
-        Gray level of glass per channel.
+    stained : (h, w) ndarray of bool
+        Blocks that are no empty glass.
+    without : (h, w) ndarray of bool
+        Blocks of pen, edges and dirt.
     """
-    density = -np.log10((block_means + 1.0) / (np.array(background) + 1.0)).mean(axis=2)
-    seed = (density > min_od).astype(np.uint8)
+    seed = (stained & ~without).astype(np.uint8)
     # one block more on every side: cells at the rim of tissue lie half in a pale block
-    return TissueMask(cv2.dilate(seed, np.ones((3, 3), np.uint8)).astype(bool), block_px)
+    return TissueMask(cv2.dilate(seed, np.ones((3, 3), np.uint8)).astype(bool) & ~without, block_px)

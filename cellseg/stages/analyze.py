@@ -143,7 +143,7 @@ def _chain(
     measure_cells(
         image, labels, measurements, recipe=recipe, settings=config.measure, sample=sample, tile_px=tile_px,
         workers=workers, max_decoded_mpx=inputs.max_decoded_mpx, instances=instances_path(labels), tissue=tissue,
-        tissue_settings=config.tissue,
+        tissue_settings=config.tissue, tiles=labels.parent / "tiles.parquet",
     )  # fmt: skip
     yield "classify"
     verdicts = folder / "classify" / "verdicts.parquet"

@@ -19,6 +19,7 @@ from cellseg.cohort_columns import (
 from cellseg.columns import COLUMNS, Column, written_name
 from cellseg.columns.equivalents import TOOLS
 from cellseg.columns.families import ABOUT
+from cellseg.columns.slide_tiles import TILE_COLUMNS
 from cellseg.config import Config
 from cellseg.io.samples import SampleRow
 from cellseg.measure_config import MeasureSettings
@@ -29,6 +30,7 @@ _HEAD_FAMILIES = {"identity": "which cell it is", "position": "where it lies"}
 _TAIL_FAMILIES = {
     "detection": "what the segmenter says of it",
     "tissue": "what the tissue map says of its place",
+    "quality": "what the quality tile of its place says",
     "flags": "what to mind",
     "verdict": "healthy or abnormal, and why",
 }
@@ -99,8 +101,12 @@ def columns_markdown() -> str:
         "## summary_patient.csv\n\nOne row a patient that the sample sheet names, over all their samples of whatever "
         f"stain; a header only where it names none.\n\n{_markdown_table(PATIENT_SUMMARY_COLUMNS)}"
     )
+    tiles = (
+        "## preprocess/tiles.parquet\n\nOne row a quality tile of a slide (`preprocess.quality.tile_um`), in raster "
+        f"order.\n\n{_markdown_table(TILE_COLUMNS)}"
+    )
     ledger = f"## slides.tsv\n\nOne row a sample, whatever became of it.\n\n{_markdown_table(LEDGER_COLUMNS)}"
-    return "\n".join([_CELLS, *families, summary, tissue, wdbc, slide, patient, ledger])
+    return "\n".join([_CELLS, *families, summary, tissue, wdbc, slide, patient, ledger, tiles])
 
 
 def _rows(family: str) -> list[Column]:

@@ -29,11 +29,13 @@ from cellseg.measure.boxes import X0, Y0, Cells, merge_cells, scan_cells
 from cellseg.measure.detected import UNSAID, Detected
 from cellseg.measure.layout import margin_px, measured_columns
 from cellseg.measure.registry import LATE_FAMILIES, Values
+from cellseg.measure.slide_tiles import SlideTiles
 from cellseg.measure.view import Look
 from cellseg.measure.window import measure_slide, measure_window
 from cellseg.measure_config import MeasureSettings
 from cellseg.network_config import TissueSettings
 from cellseg.preprocess.recipe import Recipe
+from cellseg.stages.cell_tiles import read_tiles
 from cellseg.stages.cell_tissue import TissueMap, open_tissue
 from cellseg.stages.late import add_late_columns
 from cellseg.stages.look import find_look
@@ -62,6 +64,7 @@ class _Source:
     around: Values
     tissue: TissueMap | None
     look: Look | None
+    tiles: SlideTiles
 
     def measure(self, rows: NDArray[np.int64]) -> Values:
         """All columns but `sample` of the cells of these rows, and the rows themselves under "row"."""
@@ -72,6 +75,7 @@ class _Source:
             self.labels.read(window), self.slide.read(window), cells, window,
             recipe=self.recipe, settings=self.settings, detected=self.detected,
             tissue=None if self.tissue is None else self.tissue.columns_of(cells), look=self.look,
+            tiles=self.tiles,
         )  # fmt: skip
         return values | {name: column[rows] for name, column in self.around.items()} | {"row": rows}
 
@@ -90,6 +94,7 @@ def measure_cells(
     instances: Path | None = None,
     tissue: Path | None = None,
     tissue_settings: TissueSettings | None = None,
+    tiles: Path | None = None,
     progress: Progress = silent,
 ) -> int:
     """One row of measurements for each label of `labels`, written to `out` (.parquet or .csv) by rising `cell_id`.
@@ -122,6 +127,8 @@ def measure_cells(
         The map that `map_tissue` wrote for this image; without one the columns of the family `tissue` are empty.
     tissue_settings : TissueSettings, optional
         How far distances to boundaries of tissues are measured.
+    tiles : Path, optional
+        The table of quality tiles that `preprocess_slide` wrote for this image; without one no cell has their flags.
     progress : Progress
         Called with units done and units in all.
 
@@ -138,7 +145,7 @@ def measure_cells(
         If the label image cannot be read, has another size or pixel size than the image, a label's box is over
         100 Mpx, or the tissue map is not of this image.
     TableError
-        If `instances` cannot be read or is not of these labels.
+        If `instances` or `tiles` cannot be read or is not of these labels.
     """
     reach_um = (tissue_settings or TissueSettings()).max_distance_um
     with (
@@ -153,7 +160,10 @@ def measure_cells(
         _check_sizes(cells, labels)
         around = measure_slide(cells, recipe=recipe, settings=settings)
         detected = _read_instances(instances, cells)
-        source = _Source(slide, label_image, cells, recipe, settings, detected, around, tissue_map, find_look(settings))
+        source = _Source(
+            slide, label_image, cells, recipe, settings, detected, around, tissue_map, find_look(settings),
+            read_tiles(tiles, recipe),
+        )  # fmt: skip
         columns = measured_columns(recipe, settings, () if tissue_map is None else tissue_map.names)
         jobs = plan_jobs(cells, tile_px)
         first = tuple(column for column in columns if column.family not in LATE_FAMILIES)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cellseg.config import InputSettings
 from cellseg.errors import ConfigError, ImageError
-from cellseg.io.atomic import atomic_path, write_json
+from cellseg.io.atomic import write_json
 from cellseg.io.slide import open_slide
 from cellseg.preprocess.histogram import (
     SlideCounts,
@@ -23,7 +23,7 @@ from cellseg.preprocess.histogram import (
     level_quantile,
 )
 from cellseg.preprocess.normalize import SIGNAL_MAX, gray_channel, gray_plane
-from cellseg.preprocess.quality import Quality, extreme_fractions, focus_per_um, gray_contrast, judge_quality
+from cellseg.preprocess.quality import gray_contrast
 from cellseg.preprocess.recipe import Recipe
 from cellseg.preprocess.stain import (
     STAIN_VECTORS,
@@ -33,16 +33,17 @@ from cellseg.preprocess.stain import (
     macenko_vectors,
     ruifrok_vectors,
 )
-from cellseg.preprocess.tissue_mask import TissueMask, find_tissue, whole_slide
+from cellseg.preprocess.tissue_mask import TissueMask
 from cellseg.preprocess_config import PreprocessSettings
+from cellseg.stages.quality_picture import draw_quality, write_png
 from cellseg.stages.size_gate import settle_size
+from cellseg.stages.slide_quality import judge_slide, write_tiles
 from cellseg.stream import map_tiles
 from cellseg.tiles import Tile, TileGrid
 from cellseg.types import PixelSize, Progress, Slide, Stain, silent
 
 THUMBNAIL_PX = 1024
 _SAMPLES = 1_000_000
-_TISSUE_STAINS = ("he", "hdab")
 
 
 def preprocess_slide(
@@ -59,10 +60,11 @@ def preprocess_slide(
     workers: int = 1,
     progress: Progress = silent,
 ) -> Recipe:
-    """Write recipe.json, quality.json, tissue.png and thumbnail.png of a slide into the folder `out`.
+    """Write recipe.json, quality.json, tiles.parquet and three pictures of a slide into the folder `out`.
 
-    One pass over the pixels, tile by tile. The tissue mask has one pixel a block; it takes everything for tissue
-    unless the stain is he or hdab, where glass is told by its optical density.
+    The pictures are tissue.png, thumbnail.png and quality.png. One pass over the pixels, tile by tile. The tissue mask
+    has one pixel a block; it takes everything for tissue but what `find_artifacts` sees, unless the stain is he or
+    hdab, where glass is told by its optical density.
 
     Parameters
     ----------
@@ -92,15 +94,16 @@ def preprocess_slide(
         draft = replace(_draft_recipe(slide, settled.size, stain, channel, settings), pixel_sizes=settled.said)
         counts = _count_slide(slide, draft, tile_px=tile_px, workers=workers, progress=progress)
     recipe = _finish_recipe(draft, counts, settings, list(settled.notes))
-    areas = block_areas(recipe.height_px, recipe.width_px, recipe.tissue_block_px)
-    tissue = _tissue(recipe, counts, areas, settings)
-    quality = _quality(recipe, counts, areas, tissue, settings)
-    recipe = Recipe(**(recipe.to_dict() | {"assessable": quality.assessable}))
+    judged = judge_slide(recipe, counts, settings)
+    recipe = Recipe(**(recipe.to_dict() | {"assessable": judged.quality.assessable}))
     write_json(out / "recipe.json", recipe.to_dict())
     in_force = {"mpp": recipe.mpp, "mpp_source": recipe.mpp_source, "pixel_size": settled.record}
-    write_json(out / "quality.json", quality.to_dict() | in_force)
-    _write_png(out / "tissue.png", tissue.blocks.astype(np.uint8) * 255)
-    _write_png(out / "thumbnail.png", _thumbnail(recipe, counts))
+    write_json(out / "quality.json", judged.quality.to_dict() | in_force)
+    write_png(out / "tissue.png", judged.tissue.blocks.astype(np.uint8) * 255)
+    thumbnail = _thumbnail(recipe, counts)
+    write_png(out / "thumbnail.png", thumbnail)
+    write_tiles(out / "tiles.parquet", judged.tiles, recipe, settings.quality)
+    write_png(out / "quality.png", draw_quality(thumbnail, judged.tiles, counts.thumbnail_px))
     return recipe
 
 
@@ -289,32 +292,6 @@ def _stain_vectors(
     return ruifrok_vectors(draft.stain)
 
 
-def _tissue(recipe: Recipe, counts: SlideCounts, areas: NDArray[np.int64], settings: PreprocessSettings) -> TissueMask:
-    if recipe.stain not in _TISSUE_STAINS:
-        return whole_slide(recipe.height_px, recipe.width_px, recipe.tissue_block_px)
-    means = counts.block_sums / areas[:, :, None]
-    return find_tissue(means, recipe.background, min_od=settings.tissue_min_od, block_px=recipe.tissue_block_px)
-
-
-def _quality(
-    recipe: Recipe, counts: SlideCounts, areas: NDArray[np.int64], tissue: TissueMask, settings: PreprocessSettings
-) -> Quality:
-    black, saturated = extreme_fractions(counts.levels)
-    contrast = recipe.gray_contrast * SIGNAL_MAX / recipe.max_level
-    focus = focus_per_um(counts.block_gradient / areas, contrast, tissue.blocks, mpp=recipe.mpp)
-    reasons = judge_quality(
-        stain=recipe.stain, focus=focus, black=black, saturated=saturated,
-        side_um=min(recipe.height_px, recipe.width_px) * recipe.mpp, settings=settings.quality,
-    )  # fmt: skip
-    tissue_px = int(areas[tissue.blocks].sum())
-    return Quality(
-        assessable=not reasons, reasons=reasons, focus_per_um=round(focus, 6), black_fraction=round(black, 6),
-        saturated_fraction=round(saturated, 6), background_gray_levels=recipe.background,
-        tissue_fraction=round(tissue_px / int(areas.sum()), 6),
-        tissue_area_mm2=round(tissue_px * recipe.mpp**2 / 1e6, 9), notes=recipe.notes,
-    )  # fmt: skip
-
-
 def _thumbnail(recipe: Recipe, counts: SlideCounts) -> NDArray[np.uint8]:
     """A small picture (h, w) or (h, w, 3) uint8 for people; fluorescence between its low and high percentiles."""
     areas = block_areas(recipe.height_px, recipe.width_px, counts.thumbnail_px)
@@ -326,9 +303,3 @@ def _thumbnail(recipe: Recipe, counts: SlideCounts) -> NDArray[np.uint8]:
     if recipe.stain != "fluorescence":
         low, high = 0.0, float(recipe.max_level)
     return np.round(np.clip((means[:, :, index] - low) / max(high - low, 1.0), 0, 1) * 255).astype(np.uint8)
-
-
-def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    _, data = cv2.imencode(".png", pixels)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data.tobytes())

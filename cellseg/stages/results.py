@@ -8,10 +8,11 @@ from pathlib import Path
 STAGE_OUTPUTS: dict[str, tuple[str, ...]] = {
     "preprocess": (
         "preprocess/recipe.json", "preprocess/tissue.png", "preprocess/thumbnail.png", "preprocess/quality.json",
+        "preprocess/tiles.parquet", "preprocess/quality.png",
     ),
     "segment": (
         "segment/labels.ome.tif", "segment/labels.json", "segment/instances.parquet", "segment/recipe.json",
-        "segment/tissue.png", "segment/quality.json",
+        "segment/tissue.png", "segment/quality.json", "segment/tiles.parquet",
     ),
     "measure": ("measure/measurements.parquet",),
     "classify": ("classify/verdicts.parquet",),

@@ -208,7 +208,9 @@ def test_preprocessing_gives_the_same_bytes_for_every_cut(stain_method: str, tmp
         recipe = preprocess_slide(image, out, stain="he", mpp=MPP, settings=chosen, tile_px=tile_px, workers=workers)
         assert not any("Macenko" in note for note in recipe.notes)
         written.append({path.name: path.read_bytes() for path in out.iterdir()})
-    assert set(written[0]) == {"recipe.json", "quality.json", "tissue.png", "thumbnail.png"}
+    assert set(written[0]) == {
+        "recipe.json", "quality.json", "tissue.png", "thumbnail.png", "tiles.parquet", "quality.png",
+    }  # fmt: skip
     for other in written[1:]:
         assert other == written[0]
 

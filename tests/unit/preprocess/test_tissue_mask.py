@@ -8,29 +8,23 @@ from cellseg.preprocess.tissue_mask import TissueMask, find_tissue, whole_slide
 from cellseg.types import Window
 
 
-def _means(shape: tuple[int, int], *, glass: float = 240.0) -> np.ndarray:
-    return np.full((*shape, 3), glass)
-
-
 def test_one_stained_block_and_its_neighbours() -> None:
-    means = _means((5, 6))
-    means[2, 3] = 150
-    mask = find_tissue(means, (240.0,) * 3, min_od=0.02, block_px=8)
+    stained = np.zeros((5, 6), bool)
+    stained[2, 3] = True
+    mask = find_tissue(stained, without=np.zeros_like(stained), block_px=8)
     expected = np.zeros((5, 6), bool)
     expected[1:4, 2:5] = True
     assert np.array_equal(mask.blocks, expected)
 
 
-def test_density_must_exceed_the_bound() -> None:
-    # (241 / 231) is 0.0184 OD, (241 / 230) is 0.0203
-    for level, is_tissue in ((230.0, False), (229.0, True)):
-        mask = find_tissue(_means((1, 1), glass=level), (240.0,) * 3, min_od=0.02, block_px=8)
-        assert mask.blocks[0, 0] == is_tissue
-
-
-def test_glass_has_no_tissue_and_any_colour_of_glass_is_glass() -> None:
-    means = np.tile(np.array([240.0, 232.0, 221.0]), (3, 3, 1))
-    assert not find_tissue(means, (240.0, 232.0, 221.0), min_od=0.02, block_px=8).blocks.any()
+def test_what_something_covers_is_no_tissue_nor_is_what_lies_around_it() -> None:
+    stained, covered = np.zeros((5, 9), bool), np.zeros((5, 9), bool)
+    stained[2, 2:4] = True
+    covered[:, 3:] = True
+    mask = find_tissue(stained, without=covered, block_px=8)
+    expected = np.zeros((5, 9), bool)
+    expected[1:4, 1:3] = True
+    assert np.array_equal(mask.blocks, expected)
 
 
 def test_mask_by_pixel_window_and_point_agree() -> None:

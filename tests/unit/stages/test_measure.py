@@ -64,7 +64,7 @@ def test_only_the_families_asked_for(pair, families):
     measured_bytes(*files, out, recipe, settings=MeasureSettings(families=families, ring_um=0))
 
     found = {find_column(name).family for name in pq.read_schema(out).names}
-    assert found == {"identity", "position", "detection", "tissue", "flags", *families}
+    assert found == {"identity", "position", "detection", "tissue", "flags", "quality", *families}
 
 
 def test_flags(pair):
