@@ -15,7 +15,7 @@ def _c(
     return Column(name, dtype, unit, meaning, formula, source, low, high, "tiles")
 
 
-FOCUS = _c("focus_per_um", "float64", "1/um", "how sharp the tile's tissue is, whatever its contrast; NaN where less than a fifth of the tile is tissue or it shows nothing but noise", "mean absolute Sobel gradient of gray / standard deviation of gray within blocks / mpp", _PECH, 0)  # fmt: skip
+FOCUS = _c("focus_per_um", "float64", "1/um", "how sharp the tile's tissue is, whatever its contrast; NaN where less than a fifth of the tile is tissue or it shows nothing but noise", "mean absolute Sobel gradient of gray / sqrt(standard deviation of gray within blocks * distance of gray from empty glass) / mpp", _PECH, 0)  # fmt: skip
 TILE_COLUMNS: tuple[Column, ...] = (
     _c("y0_px", "int64", "px", "first row", "", "", 0),
     _c("x0_px", "int64", "px", "first column", "", "", 0),

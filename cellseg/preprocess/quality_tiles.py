@@ -21,9 +21,9 @@ _SOBEL_WEIGHT = 8.0
 _MIN_TISSUE = 0.2
 """Tissue in a tile, as a fraction, under which its focus is not judged."""
 _MIN_CONTRAST = 0.02
-"""Standard deviation over the slide's contrast under which a tile shows nothing but noise."""
+"""Standard deviation over the slide's contrast under which a block shows nothing but noise."""
 _FULL_CONTRAST = 0.1
-"""The same of tiles that the others are compared with."""
+"""The same, as a mean, of tiles that the others are compared with."""
 
 
 @dataclass(frozen=True)
@@ -56,35 +56,43 @@ class QualityTiles:
         return out
 
 
+@dataclass(frozen=True)
+class GrayScale:
+    """Gray of a slide, counts: 99 % minus 1 % quantile, and the level where there is nothing, glass or black."""
+
+    contrast: float
+    empty: float
+
+
 def judge_tiles(
     look: BlockLook,
     tissue: TissueMask,
     artifacts: Artifacts,
     folds: Blocks,
     *,
-    contrast_counts: float,
+    scale: GrayScale,
+    compare: bool,
     min_tissue_mm2: float,
     settings: QualitySettings,
 ) -> QualityTiles:
     """Figures and flags of all tiles of a slide.
 
-    Focus is the mean absolute Sobel gradient of gray over the mean standard deviation within blocks, of the tissue of
-    the tile (the gradient after Pech-Pacheco et al. 2000, ICPR): of smooth structures of any contrast about the inverse
-    of their size, so that pale tissue is not taken for blurred. A tile is out of focus where that is under
-    `min_tile_focus`, or under `min_tile_focus_fraction` of the median of the slide's tiles that show enough; the latter
-    only on slides with `min_tissue_mm2` of tissue.
+    Focus is the mean absolute Sobel gradient of gray (Pech-Pacheco et al. 2000, ICPR) over the geometric mean of two
+    things that grow with the amount of stain as it does, and fall less or not at all with blur: the standard deviation
+    within blocks and the distance to empty glass. So pale tissue is not taken for blurred. A tile is out of focus where
+    that is under `min_tile_focus`, or under `min_tile_focus_fraction` of the median of the slide's tiles that show
+    enough; the latter only with `compare`, and on slides with `min_tissue_mm2` of tissue.
 
     Parameters
     ----------
-    contrast_counts : float
-        99 % minus 1 % quantile of the slide's gray, counts.
+    compare : bool
+        Whether all tissue of the slide is made of much the same structures, as that of sections and smears is.
     """
     step = max(1, round(settings.tile_um / look.block_um))
     shades, inside = look.counts.block_shades, tissue.blocks
     area, tissue_px = _total(look.areas, step), _total(look.areas * inside, step)
-    focus, contrast = _focus(look, inside, step)
-    contrast /= max(contrast_counts, 1.0)
-    seen = (tissue_px >= _MIN_TISSUE * area) & (contrast > _MIN_CONTRAST)
+    focus, contrast = _focus(look, inside, scale, step)
+    seen = tissue_px >= _MIN_TISSUE * area
     figures = {
         "tissue_fraction": tissue_px / area,
         "focus_per_um": np.where(seen, focus, np.nan),
@@ -97,7 +105,8 @@ def judge_tiles(
     }
     rounded = {name: np.round(values, 6) for name, values in figures.items()}
     enough = tissue_px.sum() * look.mpp**2 >= min_tissue_mm2 * 1e6
-    compared = rounded["focus_per_um"][seen & (contrast > _FULL_CONTRAST) & enough]
+    seen &= (contrast > _FULL_CONTRAST) & np.isfinite(focus)
+    compared = rounded["focus_per_um"][seen & (compare and enough)]
     median = float(np.median(compared)) if compared.size else 0.0
     cover = _total(look.areas * (inside | artifacts.pen), step).astype(np.int64)
     return QualityTiles(step * look.counts.block_px, rounded, _flags(rounded, median, settings), cover)
@@ -122,13 +131,17 @@ def _total(values: NDArray[Any], step: int) -> NDArray[np.float64]:
     return np.asarray(np.add.reduceat(rows, np.arange(0, values.shape[1], step), axis=1))
 
 
-def _focus(look: BlockLook, tissue: Blocks, step: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Gradient over standard deviation (1/um), and that standard deviation (counts), of the tissue of each tile."""
-    weights = look.areas * tissue
-    spread = _total(look.deviation() * weights, step)
-    slope = _total(look.counts.block_gradient * tissue, step) / _SOBEL_WEIGHT
-    some = spread > 0
-    return (
-        np.where(some, slope / np.where(some, spread, 1.0) / look.mpp, 0.0),
-        spread / np.maximum(_total(weights, step), 1.0),
+def _focus(
+    look: BlockLook, tissue: Blocks, scale: GrayScale, step: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Focus (1/um) of each tile, and the standard deviation of gray in its blocks over the slide's contrast."""
+    deviation = look.deviation()
+    shown = look.areas * (tissue & (deviation > _MIN_CONTRAST * scale.contrast))
+    amount = np.abs(look.counts.block_gray / look.areas - scale.empty)
+    spread, density = _total(deviation * shown, step), _total(amount * shown, step)
+    slope = _total(look.counts.block_gradient * (shown > 0), step) / _SOBEL_WEIGHT
+    both = np.sqrt(spread * density)
+    focus = np.where(both > 0, slope / np.where(both > 0, both, 1.0) / look.mpp, np.nan)
+    return focus, _total(deviation * look.areas * tissue, step) / np.maximum(
+        _total(look.areas * tissue, step) * scale.contrast, 1.0
     )

@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from cellseg.columns.slide_tiles import TILE_COLUMNS
 from cellseg.io.table import TableWriter
-from cellseg.preprocess.artifacts import TISSUE_STAINS, BlockLook, find_artifacts, find_folds, find_stained
+from cellseg.preprocess.artifacts import INK_STAINS, TISSUE_STAINS, BlockLook, find_artifacts, find_folds, find_stained
 from cellseg.preprocess.histogram import SlideCounts, block_areas
-from cellseg.preprocess.normalize import SIGNAL_MAX
+from cellseg.preprocess.normalize import SIGNAL_MAX, gray_plane
 from cellseg.preprocess.quality import Quality, extreme_fractions, focus_per_um, judge_quality
-from cellseg.preprocess.quality_tiles import FLAGS, QualityTiles, judge_tiles
+from cellseg.preprocess.quality_tiles import FLAGS, GrayScale, QualityTiles, judge_tiles
 from cellseg.preprocess.recipe import Recipe
 from cellseg.preprocess.tissue_mask import TissueMask, find_tissue
 from cellseg.preprocess_config import PreprocessSettings, QualitySettings
@@ -37,12 +37,20 @@ def judge_slide(recipe: Recipe, counts: SlideCounts, settings: PreprocessSetting
     artifacts = find_artifacts(look, stain=stain, min_od=settings.tissue_min_od, settings=chosen)
     stained = find_stained(look, settings.tissue_min_od) if stain in TISSUE_STAINS else np.ones(look.shape, np.bool_)
     tissue = find_tissue(stained, without=artifacts.any, block_px=recipe.tissue_block_px)
-    contrast = recipe.gray_contrast * SIGNAL_MAX / recipe.max_level
+    scale = GrayScale(recipe.gray_contrast * SIGNAL_MAX / recipe.max_level, _empty_gray(recipe))
     tiles = judge_tiles(
         look, tissue, artifacts, find_folds(look, stained & tissue.blocks, stain=stain, settings=chosen),
-        contrast_counts=contrast, min_tissue_mm2=chosen.min_tissue_mm2, settings=settings.quality,
+        scale=scale, compare=stain in INK_STAINS, min_tissue_mm2=chosen.min_tissue_mm2, settings=settings.quality,
     )  # fmt: skip
-    return SlideJudgement(tissue, tiles, _judge_whole(recipe, look, tissue, tiles, contrast, settings.quality))
+    return SlideJudgement(tissue, tiles, _judge_whole(recipe, look, tissue, tiles, scale.contrast, settings.quality))
+
+
+def _empty_gray(recipe: Recipe) -> float:
+    """Gray, in counts, where there is nothing: the glass of stains, the brightest or darkest of the rest."""
+    plane = gray_plane(recipe)
+    if recipe.stain in INK_STAINS:
+        return float(plane.render(np.array(recipe.background, recipe.dtype)[None, None])[0, 0])
+    return (recipe.gray_low if recipe.stain == "fluorescence" else recipe.gray_high) / plane.scale
 
 
 def _judge_whole(
