@@ -230,3 +230,18 @@ def test_findings_are_the_cells_that_are_not_assessable():
     excluded = np.array([bool(words) for words in texts(cells(*rows))])
     assert np.array_equal(excluded, ~found.assessable)
     assert all(getattr(found, name).any() for name in set(FLAGS) - {"seam_joined"}) and found.assessable.any()
+
+
+def test_cells_of_a_tile_that_cannot_be_judged_are_excluded_and_say_by_which_flags():
+    table = cells({}, {}, {"touches_border": True}).append_column(
+        "tile_unassessable_by", pa.array(["", "out_of_focus;pen", "fold"])
+    )
+    assert "tile_unassessable_by" in exclusion_columns(ALL_ON, table.column_names)
+    assert texts(table) == [
+        [],
+        ["in a tile that cannot be judged (out_of_focus, pen)"],
+        ["in a tile that cannot be judged (fold)", "cut by the image border"],
+    ]
+    found = assess_cells(table, ALL_ON, sharpness=0.1, area_um2=50.0)
+    assert found.in_flagged_tile.tolist() == [False, True, True]
+    assert found.assessable.tolist() == [True, False, False]
