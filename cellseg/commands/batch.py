@@ -167,6 +167,7 @@ def _look_at(sample: Sample, batch: _Batch) -> dict[str, Callable[[], object]]:
         "measure": lambda: stages.measure(
             image, labels, measurements, instances=instances_path(labels), tissue=tissue_map,
             tissue_settings=batch.section("tissue") if tissue_map else None, recipe=recipe,
+            tiles=labels.with_name("tiles.parquet"),
             settings=batch.section("measure"), **tiled,
         ),
     }  # fmt: skip
