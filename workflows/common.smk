@@ -79,10 +79,10 @@ def in_storage(stored):
 
 
 def if_there(path):
-    """The file; none when it cannot be read, which is then that sample's failure and not the batch's."""
+    """The file, or the folder that is an image; none when it cannot be read: that sample's failure, not the batch's."""
     if not path or "storage_object" in path.flags:
         return path if path and in_storage(path.flags["storage_object"]) else []
-    return path if os.path.isfile(path) and os.access(path, os.R_OK) else []
+    return path if os.access(path, os.R_OK) else []
 
 
 def name_of(path):

@@ -35,7 +35,7 @@ def info(
     image: ImageArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print an image's size, channels, type, levels, pixel size and where that comes from."""
+    """Print an image's size, channels, type, levels, objective, pixel size and where that comes from."""
     from cellseg.stages.info import image_info
 
     found = image_info(image)
@@ -51,6 +51,7 @@ def info(
         ("channels", ", ".join(found["channels"])),
         ("type", found["type"]),
         ("levels", ", ".join(levels)),
+        ("objective", "unknown" if found["objective_power"] is None else f"{found['objective_power']:g}x"),
         ("pixel size", f"{size} ({found['mpp_source']})"),
     ):
         typer.echo(f"{name:12} {value}")

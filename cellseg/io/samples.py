@@ -27,8 +27,8 @@ class SampleRow(BaseModel):
     sample: str = Field(pattern=NAME_PATTERN)
     """unique name: letters, digits, `.`, `_`, `-`; it becomes a folder of the results."""
     path: str = Field(min_length=1)
-    """the image, from the folder of the sheet; or a URL (`s3://bucket/a.tif`) of a storage that the workflow fetches it
-    from."""
+    """the image, from the folder of the sheet: a file, or the folder of OME-Zarr or of a DICOM slide; or a URL
+    (`s3://bucket/a.tif`) of a storage that the workflow fetches it from."""
     mpp: float | None = Field(default=None, ge=0.01, le=100)
     """um per pixel; empty takes what the file says, and a figure here wins over the file's."""
     patient: str | None = None
@@ -99,7 +99,7 @@ def read_samples(sheet: Path, *, check_files: bool = True) -> tuple[Sample, ...]
         row, wrong = _parse_row(line, header, number)
         wrong += _duplicate_faults(row.get("sample", ""), seen, number)
         files = {key: _place_of(row[key], sheet.parent) for key in ("path", "tissue") if key in row}
-        missing = [k for k, file in files.items() if check_files and isinstance(file, Path) and not file.is_file()]
+        missing = [k for k, file in files.items() if check_files and isinstance(file, Path) and not _is_there(k, file)]
         named = {"path": "image", "tissue": "annotation of tissues"}
         wrong += [f"line {number}: no {named[key]} {row[key]!r} in {sheet.parent}; correct the path" for key in missing]
         faults += wrong
@@ -110,6 +110,11 @@ def read_samples(sheet: Path, *, check_files: bool = True) -> tuple[Sample, ...]
     if faults:
         raise ConfigError(f"{sheet}: " + "; ".join(faults))
     return tuple(samples)
+
+
+def _is_there(key: str, file: Path) -> bool:
+    """An image may be a folder (OME-Zarr, DICOM), which its reader tells; an annotation is a file."""
+    return file.is_file() or (key == "path" and file.is_dir())
 
 
 def _read_lines(sheet: Path) -> list[tuple[int, str]]:

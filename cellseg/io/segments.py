@@ -200,7 +200,7 @@ class PageReader:
             raise
         # codecs raise their own errors, all of them RuntimeErrors; tifffile raises ValueErrors
         except (RuntimeError, ValueError, OSError, NotImplementedError, TypeError) as error:
-            raise ImageError(f"{where} cannot be decoded ({error}); {_CURE}") from error
+            raise ImageError(f"{where} cannot be decoded by imagecodecs ({error}); {_CURE}") from error
         pixels: NDArray[Any] = decoded.reshape(decoded.shape[-3:])
         if pixels.shape[0] < need.height or pixels.shape[1] < need.width or pixels.shape[2] != self.samples:
             raise ImageError(f"{where} decodes to {pixels.shape}, expected {need.height} x {need.width} px; {_CURE}")

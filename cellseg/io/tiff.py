@@ -174,7 +174,9 @@ def open_tiff(path: Path) -> Iterator[TiffPage]:
             yield tiff
     except _DAMAGED as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{path}: truncated or damaged TIFF ({reason}); copy or export it again") from error
+        raise ImageError(
+            f"{path}: truncated or damaged TIFF, says tifffile ({reason}); copy or export it again"
+        ) from error
 
 
 def main_series(tiff: TiffPage, path: Path) -> TiffPage:

@@ -9,7 +9,7 @@ from cellseg.io.slide import open_slide
 
 
 def image_info(path: Path, *, max_decoded_mpx: float = 500.0) -> dict[str, Any]:
-    """Size, channels, type, levels, pixel size and where it comes from; plain values for printing or JSON.
+    """Size, channels, type, levels, objective, pixel size and where it comes from; plain values for printing or JSON.
 
     Raises
     ------
@@ -30,5 +30,6 @@ def image_info(path: Path, *, max_decoded_mpx: float = 500.0) -> dict[str, Any]:
                 for level in slide.levels
             ],
             "mpp": size.mpp if size else None,
+            "objective_power": slide.objective_power,
             "mpp_source": size.source if size else "none: write the column mpp of the sample sheet, or give --mpp",
         }

@@ -10,7 +10,7 @@ from cellseg.errors import ConfigError, ImageError
 from cellseg.io.atomic import write_text
 from cellseg.io.samples import SampleRow, safe_name
 from cellseg.io.settings import config_yaml
-from cellseg.io.slide import IMAGE_SUFFIXES, open_slide
+from cellseg.io.slide import IMAGE_SUFFIXES, is_slide_folder, open_slide
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ def init_project(folder: Path, images: Path) -> InitReport:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The files of a folder that end like images, by name; hidden ones are left out.
+    """The images of a folder, by name: files that end like one, and folders that are one; hidden ones are left out.
+
+    A folder without any that is an image itself is the one.
 
     Raises
     ------
@@ -76,12 +78,15 @@ def find_images(folder: Path) -> list[Path]:
     files = sorted(
         path
         for path in folder.iterdir()
-        if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        if not path.name.startswith(".")
+        and (is_slide_folder(path) or (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES))
     )
+    if not files and is_slide_folder(folder):
+        return [folder]
     if not files:
         raise ConfigError(
-            f"{folder}: no images; expected files that end in {', '.join(IMAGE_SUFFIXES)} in the folder itself, not "
-            "in its subfolders"
+            f"{folder}: no images; expected files that end in {', '.join(IMAGE_SUFFIXES)}, or folders that are "
+            "OME-Zarr or a DICOM slide, in the folder itself, not in its subfolders"
         )
     return files
 
@@ -93,7 +98,8 @@ def _describe(file: Path, folder: Path, taken: set[str]) -> _Found:
     if any(ord(character) < 32 for character in path):
         raise ImageError(f"{path!r}: control character in the path; rename it")
     with open_slide(file) as slide:
-        stem = safe_name(file.stem.removesuffix(".ome"))
+        # the dots in the name of a folder of DICOM files begin no ending
+        stem = safe_name(file.name if file.is_dir() and file.suffix != ".zarr" else file.stem.removesuffix(".ome"))
         name, number = stem, 1
         while name.lower() in taken:
             number += 1

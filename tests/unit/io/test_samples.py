@@ -169,3 +169,12 @@ def test_a_url_with_credentials_is_refused_and_not_repeated(tmp_path: Path) -> N
     fault = fault_of(sheet(tmp_path, "sample\tpath\na\ts3://key:hush@bucket/a.tif\nb\ts3://bucket/a@b.tif\n"))
     assert "line 2: the path is a URL with a name or password" in fault
     assert "line 3" not in fault and "hush" not in fault and "key:" not in fault
+
+
+def test_an_image_may_be_a_folder_and_an_annotation_not(tmp_path: Path) -> None:
+    (tmp_path / "a.zarr").mkdir()
+    (tmp_path / "samples.tsv").write_text("sample\tpath\na\ta.zarr\n")
+    assert read_samples(tmp_path / "samples.tsv")[0].path == tmp_path / "a.zarr"
+    (tmp_path / "samples.tsv").write_text("sample\tpath\ttissue\na\ta.zarr\ta.zarr\n")
+    with pytest.raises(ConfigError, match=r"line 2: no annotation of tissues 'a\.zarr'"):
+        read_samples(tmp_path / "samples.tsv")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from slide_files import write_dicom, write_ome_zarr
 
 from cellseg.config import Config
 from cellseg.errors import ConfigError
@@ -93,8 +94,35 @@ def test_info_is_plain_values(tmp_path: Path) -> None:
         "type": "uint8",
         "levels": [{"height_px": 30, "width_px": 40, "downsample": 1.0}],
         "mpp": 0.5,
+        "objective_power": None,
         "mpp_source": "TIFF resolution tags",
     }
     gray = image_info(images / "A.jpg")
     assert (gray["format"], gray["channels"], gray["mpp"]) == ("JPEG", ["gray"], None)
     assert "--mpp" in gray["mpp_source"]
+
+
+def test_folders_that_are_images(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    picture = np.full((300, 300, 3), 200, np.uint8)
+    write_dicom(images / "case 1.5", picture)
+    write_ome_zarr(images / "b.ome.zarr", picture)
+    (images / "more").mkdir()
+    Image.fromarray(RGB).save(images / "c.png")
+    report = init_project(tmp_path / "project", images)
+    assert [(s.sample, s.path.name) for s in read_samples(report.sheet)] == [
+        ("b", "b.ome.zarr"), ("c", "c.png"), ("case_1.5", "case 1.5"),
+    ]  # fmt: skip
+    assert report.without_mpp == ("c",) and not report.left_out
+    alone = init_project(tmp_path / "other", images / "case 1.5")
+    assert alone.samples == ("case_1.5",)
+    write_dicom(images / "case 1.5", picture, series="1.2.3.2", name="second")
+    with pytest.raises(ConfigError, match=r"none of its 1 images can be read; .*2 DICOM slides in one folder"):
+        init_project(tmp_path / "third", images / "case 1.5")
+
+
+def test_what_a_folder_that_is_an_image_holds(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "slide", np.full((300, 300, 3), 200, np.uint8), mpp=0.25)
+    told = image_info(tmp_path / "slide")
+    assert (told["format"], told["mpp"], len(told["levels"])) == ("DICOM (Explicit VR Little Endian)", 0.25, 2)
+    assert told["objective_power"] == 20
