@@ -50,6 +50,10 @@ MethodOption = Annotated[
         "--method", help="threshold, maskrcnn, or what another package registers; default: what the settings say."
     ),
 ]
+ShardsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--shards", help="What a shard of the slide left (docs/shards.md); once for each, all of them."),
+]
 DeviceOption = Annotated[
     str | None,
     typer.Option("--device", help="auto, cpu or cuda: where a network runs; default: what the settings say."),

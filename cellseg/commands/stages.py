@@ -22,6 +22,7 @@ from cellseg.commands.options import (
     RecipeOption,
     SampleOption,
     SettingsOption,
+    ShardsOption,
     StainOption,
     TileOption,
     TilesOption,
@@ -33,6 +34,7 @@ from cellseg.commands.options import (
 )
 from cellseg.commands.polygons import LabelsArgument, describe_drawing, integrity, parse_outline, polygons
 from cellseg.commands.progress import show_progress
+from cellseg.commands.reference import reference
 from cellseg.commands.tissue import tissue
 from cellseg.errors import ConfigError
 from cellseg.stages.results import STAGE_OUTPUTS, beside_labels
@@ -100,6 +102,7 @@ def segment(
     tile_px: TileOption = _TILE_PX,
     workers: WorkersOption = 1,
     device: DeviceOption = None,
+    shards: ShardsOption = None,
     sample: SampleOption = None,
     placeholder: PlaceholderOption = False,
 ) -> None:
@@ -122,12 +125,13 @@ def segment(
             record = segment_slide(
                 image, out, recipe=made, tissue=tissue, settings=chosen, inputs=reading,
                 preprocess=read_settings(PreprocessSettings, preprocess_settings),
-                tile_px=tile_px, workers=workers, device=parse_device(device), progress=progress,
+                tile_px=tile_px, workers=workers, device=parse_device(device), shards=shards or (),
+                progress=progress,
             )  # fmt: skip
         typer.echo(f"{out}: {_describe(record)}")
 
     contain_faults(
-        act, stage="segment", sample=sample_name(image, sample), inputs=_files(recipe),
+        act, stage="segment", sample=sample_name(image, sample), inputs=[*_files(recipe), *(shards or [])],
         outputs=[out, *(beside_labels(out, Path(name).name) for name in STAGE_OUTPUTS["segment"][1:])],
         placeholder=placeholder,
     )  # fmt: skip
@@ -175,6 +179,7 @@ def measure(
     inputs: InputsOption = None,
     tile_px: TileOption = _TILE_PX,
     workers: WorkersOption = 1,
+    shards: ShardsOption = None,
     sample: SampleOption = None,
     placeholder: PlaceholderOption = False,
 ) -> None:
@@ -206,7 +211,8 @@ def measure(
             n_cells = measure_cells(
                 image, drawn, out, recipe=made, settings=chosen, sample=sample_name(image, sample), tile_px=tile_px,
                 workers=workers, max_decoded_mpx=limit, instances=instances, tissue=tissue,
-                tissue_settings=read_settings(TissueSettings, tissue_settings), tiles=tiles, progress=progress,
+                tissue_settings=read_settings(TissueSettings, tissue_settings), tiles=tiles,
+                shards=shards or (), progress=progress,
             )  # fmt: skip
         for note in describe_drawing(drawing):
             typer.echo(note)
@@ -214,34 +220,9 @@ def measure(
 
     contain_faults(
         act, stage="measure", sample=sample_name(image, sample),
-        inputs=[labels, *_files(recipe), *filter(None, [instances, tissue, tiles])], outputs=[out],
+        inputs=[labels, *_files(recipe), *filter(None, [instances, tissue, tiles]), *(shards or [])], outputs=[out],
         placeholder=placeholder,
     )  # fmt: skip
-
-
-def reference(
-    measurements: Annotated[
-        list[Path], typer.Argument(metavar="MEASUREMENTS...", help="measurements.parquet of healthy slides.")
-    ],
-    out: OutFile,
-    stain: Annotated[str, typer.Option("--stain", help="The stain of these slides.")] = "he",
-    settings: SettingsOption = None,
-) -> None:
-    """Fit what healthy cells look like, from the reference samples of one stain; failed ones are left out and named."""
-    from cellseg.classify_config import ClassifySettings
-    from cellseg.io.settings import read_settings
-    from cellseg.stages.reference import fit_reference
-
-    fit = fit_reference(measurements, out, stain=parse_stain(stain), settings=read_settings(ClassifySettings, settings))
-    typer.echo(f"{out}: {fit.n_cells} healthy cells, {len(fit.features)} features")
-    if fit.usable and fit.parted_by == "cells":
-        typer.echo("note: one sample alone: p-values are of its own cells, and other healthy slides differ by more")
-    for name, why in fit.left_out.items():
-        typer.echo(f"left out: {name}, {why}")
-    for tissue_name, part in fit.tissues.items():
-        typer.echo(
-            f"in {tissue_name}: {part.n_cells} healthy cells{f' (not usable: {part.fault})' if part.fault else ''}"
-        )
 
 
 def classify(

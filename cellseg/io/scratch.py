@@ -68,6 +68,15 @@ class ClusterScratch:
             y = end
         return out
 
+    @staticmethod
+    def unpack_one(pieces: list[tuple[Window, bytes]], tile: Window) -> Labels:
+        """The labels (h, w) uint32 of one tile, from what `pack` gave for it."""
+        out = np.zeros((tile.height, tile.width), np.uint32)
+        for window, data in pieces:
+            local = np.frombuffer(imagecodecs.zstd_decode(data), np.uint32)
+            out[window.inside(tile)] = local.reshape(window.height, window.width)
+        return out
+
     def put(self, pieces: list[tuple[Window, bytes]], cluster_offset: int) -> None:
         """Keep what `pack` gave; `cluster_offset` turns the tile's clusters into the slide's."""
         for window, data in pieces:

@@ -35,6 +35,21 @@ def find_look(settings: MeasureSettings) -> Look | None:
     return read_look(settings.appearance_network)
 
 
+def look_file(settings: MeasureSettings) -> Path | None:
+    """The file of the network of the family `appearance`; None where the family is not measured.
+
+    Raises
+    ------
+    ModelError
+        If it is a name and no such network is in the package.
+    """
+    if "appearance" not in settings.families or not settings.appearance_network:
+        return None
+    from cellseg.io.weights import find_weights
+
+    return find_weights(settings.appearance_network)
+
+
 def read_look(given: str) -> Look:
     """The network of this name in the package, or in this file.
 

@@ -11,7 +11,7 @@ compiled in each run (`io/kernel_cache.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,7 @@ from cellseg.stages.cell_tiles import read_tiles
 from cellseg.stages.cell_tissue import TissueMap, open_tissue
 from cellseg.stages.late import add_late_columns
 from cellseg.stages.look import find_look
+from cellseg.stages.measured_rows import Given, open_measure_shards, replayed
 from cellseg.stages.preprocess import check_recipe
 from cellseg.stream import map_tiles
 from cellseg.tiles import TileGrid
@@ -52,7 +53,7 @@ _MPP_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """What the jobs of one run share; reading is thread-safe."""
 
     slide: Slide
@@ -61,13 +62,18 @@ class _Source:
     recipe: Recipe
     settings: MeasureSettings
     detected: Detected
-    around: Values
     tissue: TissueMap | None
     look: Look | None
     tiles: SlideTiles
+    n_tiles: int
+
+    @property
+    def tissue_names(self) -> tuple[str, ...]:
+        """The classes of the tissue map, if there is one."""
+        return () if self.tissue is None else self.tissue.names
 
     def measure(self, rows: NDArray[np.int64]) -> Values:
-        """All columns but `sample` of the cells of these rows, and the rows themselves under "row"."""
+        """What windows around the cells of these rows tell of them, and the rows themselves under "row"."""
         cells = self.cells.take(rows)
         margin = margin_px(self.recipe, self.settings, self.look.field if self.look else None)
         window = cells.window().grow(margin).clip(self.slide.height, self.slide.width)
@@ -77,7 +83,7 @@ class _Source:
             tissue=None if self.tissue is None else self.tissue.columns_of(cells), look=self.look,
             tiles=self.tiles,
         )  # fmt: skip
-        return values | {name: column[rows] for name, column in self.around.items()} | {"row": rows}
+        return values | {"row": rows}
 
 
 def measure_cells(
@@ -95,6 +101,7 @@ def measure_cells(
     tissue: Path | None = None,
     tissue_settings: TissueSettings | None = None,
     tiles: Path | None = None,
+    shards: Sequence[Path] = (),
     progress: Progress = silent,
 ) -> int:
     """One row of measurements for each label of `labels`, written to `out` (.parquet or .csv) by rising `cell_id`.
@@ -129,6 +136,8 @@ def measure_cells(
         How far distances to boundaries of tissues are measured.
     tiles : Path, optional
         The table of quality tiles that `preprocess_slide` wrote for this image; without one no cell has their flags.
+    shards : sequence of Path
+        What `measure_shard` wrote of all cells: stands in for measuring them.
     progress : Progress
         Called with units done and units in all.
 
@@ -145,35 +154,48 @@ def measure_cells(
         If the label image cannot be read, has another size or pixel size than the image, a label's box is over
         100 Mpx, or the tissue map is not of this image.
     TableError
-        If `instances` or `tiles` cannot be read or is not of these labels.
+        If `instances` or `tiles` cannot be read or is not of these labels, or `shards` are not all of them.
     """
-    reach_um = (tissue_settings or TissueSettings()).max_distance_um
-    with (
-        open_slide(image, max_decoded_mpx=max_decoded_mpx) as slide,
-        open_labels(labels, max_decoded_mpx=max_decoded_mpx) as label_image,
-        nullcontext() if tissue is None else open_tissue(tissue, recipe, max_distance_um=reach_um) as tissue_map,
-    ):
-        check_recipe(slide, recipe)
-        _check_labels(slide, label_image, recipe, image, labels)
-        grid = TileGrid(slide.height, slide.width, tile_px)
-        cells = _scan(label_image, grid, workers, progress)
-        _check_sizes(cells, labels)
-        around = measure_slide(cells, recipe=recipe, settings=settings)
-        detected = _read_instances(instances, cells)
-        source = _Source(
-            slide, label_image, cells, recipe, settings, detected, around, tissue_map, find_look(settings),
-            read_tiles(tiles, recipe),
-        )  # fmt: skip
-        columns = measured_columns(recipe, settings, () if tissue_map is None else tissue_map.names)
-        jobs = plan_jobs(cells, tile_px)
+    given = Given(image, labels, recipe, settings, instances, tissue, tissue_settings or TissueSettings(), tiles)
+    parts = open_measure_shards(shards, given) if shards else None
+    look = None if parts else find_look(settings)
+    with open_source(given, look, tile_px, workers, max_decoded_mpx, progress) as source:
+        cells = source.cells
+        columns = measured_columns(recipe, settings, source.tissue_names)
+        jobs = plan_jobs(cells, parts.agreed["tile_px"] if parts else tile_px)
         first = tuple(column for column in columns if column.family not in LATE_FAMILIES)
+        around = measure_slide(cells, recipe=recipe, settings=settings)
+        measured = replayed(parts, jobs) if parts else map_tiles(source.measure, jobs, workers=workers)
+        whole = (values | {name: column[values["row"]] for name, column in around.items()} for values in measured)
         with _first_pass(out, whole=first == columns) as path:
             with TableWriter(path, first) as writer:
-                for batch in _in_order(map_tiles(source.measure, jobs, workers=workers), jobs, len(grid), progress):
+                for batch in _in_order(whole, jobs, source.n_tiles, progress):
                     writer.write(_to_arrow(batch, first, sample))
             if first != columns:
                 add_late_columns(path, out, columns, cells=cells, recipe=recipe, settings=settings)
     return len(cells)
+
+
+@contextmanager
+def open_source(
+    given: Given, look: Look | None, tile_px: int, workers: int, max_decoded_mpx: float, progress: Progress
+) -> Iterator[Source]:
+    """Open what a slide is measured from and find its cells; options and errors as of `measure_cells`."""
+    reach_um, recipe = given.tissue_settings.max_distance_um, given.recipe
+    with (
+        open_slide(given.image, max_decoded_mpx=max_decoded_mpx) as slide,
+        open_labels(given.labels, max_decoded_mpx=max_decoded_mpx) as labels,
+        nullcontext() if given.tissue is None else open_tissue(given.tissue, recipe, max_distance_um=reach_um) as map_,
+    ):
+        check_recipe(slide, recipe)
+        _check_labels(slide, labels, recipe, given.image, given.labels)
+        grid = TileGrid(slide.height, slide.width, tile_px)
+        cells = _scan(labels, grid, workers, progress)
+        _check_sizes(cells, given.labels)
+        yield Source(
+            slide, labels, cells, recipe, given.settings, _read_instances(given.instances, cells), map_,
+            look, read_tiles(given.tiles, recipe), len(grid),
+        )  # fmt: skip
 
 
 @contextmanager

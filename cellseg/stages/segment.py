@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -25,7 +25,8 @@ from cellseg.preprocess_config import PreprocessSettings
 from cellseg.stages.in_force import PreparedSlide
 from cellseg.stages.preprocess import check_recipe, preprocess_slide
 from cellseg.stages.results import instances_path, record_path
-from cellseg.stages.segmenters import choose_segmenter
+from cellseg.stages.segmenters import choose_segmenter, recorded_segmenter
+from cellseg.stages.shards import open_segment_shards
 from cellseg.stages.size_gate import asks_for_another, corrected_size, judge_found, with_sizes
 from cellseg.stages.slide_cells import FoundCells, SlideJob
 from cellseg.stream import map_tiles
@@ -51,6 +52,7 @@ def segment_slide(
     tile_px: int = 2048,
     workers: int = 1,
     device: str = "auto",
+    shards: Sequence[Path] = (),
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Write the label image of a slide, and beside it a record (method, counts, settings) and scores and classes.
@@ -69,6 +71,9 @@ def segment_slide(
         What the recipe was made with, for a slide that is looked at again with another pixel size.
     device : str
         auto, cpu or cuda: where a network runs.
+    shards : sequence of Path
+        What `segment_shard` wrote of all tiles: stands in for looking at them. Where the cells ask for another pixel
+        size, the slide is looked at again here.
 
     Returns
     -------
@@ -84,11 +89,13 @@ def segment_slide(
         If the settings name a method that there is not, or a channel that the slide does not have.
     ModelError
         If the weights of a network cannot be used.
+    TableError
+        If the shards are not all those of this slide, each once, by the same recipe and settings.
     """
     inputs = inputs or InputSettings()
     run = _Run(
         image, labels, settings or SegmentationSettings(), preprocess or PreprocessSettings(), inputs,
-        tile_px, workers, device, progress,
+        tile_px, workers, device, tuple(shards), progress,
     )  # fmt: skip
     slide, tried = PreparedSlide(recipe, tissue), list[CellSize]()
     with TemporaryDirectory(prefix="cellseg-") as name:
@@ -112,18 +119,27 @@ class _Run(NamedTuple):
     tile_px: int
     workers: int
     device: str
+    shards: tuple[Path, ...]
     progress: Progress
 
     def segment(self, slide: PreparedSlide, tried: list[CellSize]) -> FoundCells | None:
         """Find the cells and write their labels; None where their size asks for another look. Adds to `tried`."""
         recipe, limit = slide.recipe, self.inputs.max_decoded_mpx
-        segmenter, mask = choose_segmenter(self.settings, recipe, device=self.device), slide.mask()
+        mask, shards, tile_px = slide.mask(), None, self.tile_px
+        # shards were made by the first recipe, and say nothing of the slide at another pixel size
+        if self.shards and not tried:
+            shards = open_segment_shards(self.shards, self.settings, recipe, mask)
+            segmenter = recorded_segmenter(self.settings, recipe, shards.agreed)
+            tile_px = shards.agreed.get("tile_px", tile_px)
+        else:
+            segmenter = choose_segmenter(self.settings, recipe, device=self.device)
         with (
             open_slide(self.image, max_decoded_mpx=limit) as opened,
             ClusterScratch(self.labels.parent, width_px=recipe.width_px, strip_px=STRIP_PX) as scratch,
         ):
             check_recipe(opened, recipe)
-            job = SlideJob(opened, recipe, mask, scratch, self.labels.parent, self.tile_px, self.workers, self.progress)
+            folder = self.labels.parent
+            job = SlideJob(opened, recipe, mask, scratch, folder, tile_px, self.workers, self.progress, shards)
             found = segmenter.find(job)
             tried.append(judge_found(found, recipe, self.settings, self.inputs.pixel_size))
             if asks_for_another(tried, self.inputs.pixel_size, str(self.image)):

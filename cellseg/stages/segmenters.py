@@ -7,12 +7,13 @@ from typing import Any
 
 from cellseg.config import SegmentationSettings
 from cellseg.errors import CellsegError, ConfigError
+from cellseg.io.shard import file_digest
 from cellseg.preprocess.recipe import Recipe
 from cellseg.segment.contract import ENTRY_POINTS, WindowSegmenter
 from cellseg.stages.methods import method_fault
 from cellseg.stages.slide_cells import Segmenter
 from cellseg.stages.threshold import ThresholdSegmenter
-from cellseg.stages.windowed import WindowedSegmenter
+from cellseg.stages.windowed import RecordedSegmenter, WindowedSegmenter
 
 _PARTS = ("method", "classes", "window_px", "overlap_px", "find_cells", "record")
 
@@ -35,6 +36,46 @@ def choose_segmenter(settings: SegmentationSettings, recipe: Recipe, *, device: 
         raise ConfigError(fault)
     (point, *_) = entry_points(group=ENTRY_POINTS, name=settings.method)
     return WindowedSegmenter(_load(point, recipe, settings.plugin), foreign=True)
+
+
+def recorded_segmenter(settings: SegmentationSettings, recipe: Recipe, agreed: dict[str, Any]) -> Segmenter:
+    """The segmenter of `segmentation.method` for a slide whose tiles other jobs have looked at.
+
+    It looks at nothing: `agreed` is what they wrote of what they did it with.
+    """
+    if settings.method == "threshold":
+        return ThresholdSegmenter(settings.for_stain(recipe.stain))
+    recorded = RecordedSegmenter(
+        settings.method, tuple(agreed["classes"]), agreed["window_px"], agreed["overlap_px"], agreed["segmenter"]
+    )
+    if settings.method == "maskrcnn":
+        chosen = settings.maskrcnn
+        return WindowedSegmenter(recorded, min_area_um2=chosen.min_area_um2, max_area_um2=chosen.max_area_um2)
+    return WindowedSegmenter(recorded, foreign=True)
+
+
+def segmenter_facts(settings: SegmentationSettings, recipe: Recipe) -> dict[str, Any]:
+    """What a slide's cells depend on beside its pixels, recipe and tissue: method, its settings, weights or package.
+
+    Raises
+    ------
+    ConfigError
+        If no method has that name.
+    ModelError
+        If there are no such weights.
+    """
+    if settings.method == "threshold":
+        return {"method": "threshold", "settings": settings.for_stain(recipe.stain).model_dump(mode="json")}
+    if settings.method == "maskrcnn":
+        from cellseg.io.weights import find_weights
+
+        weights = file_digest(find_weights(settings.maskrcnn.weights))
+        return {"method": "maskrcnn", "settings": settings.maskrcnn.model_dump(mode="json"), "weights": weights}
+    if fault := method_fault(settings):
+        raise ConfigError(fault)
+    (point, *_) = entry_points(group=ENTRY_POINTS, name=settings.method)
+    package = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+    return {"method": settings.method, "settings": settings.plugin, "package": package}
 
 
 def _network(settings: SegmentationSettings, recipe: Recipe, device: str) -> Segmenter:

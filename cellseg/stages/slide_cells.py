@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellseg.io.scratch import ClusterScratch
+from cellseg.io.shard import Shards
 from cellseg.preprocess.recipe import Recipe
 from cellseg.preprocess.tissue_mask import TissueMask
 from cellseg.types import Progress, Slide
@@ -20,7 +21,10 @@ REACH_BLOCKS = 2
 
 @dataclass(frozen=True)
 class SlideJob:
-    """One slide to segment: what is read, where clusters go (`folder` is for other scratch), how the work is cut."""
+    """One slide to segment: what is read, where clusters go (`folder` is for other scratch), how the work is cut.
+
+    With `shards`, what other jobs found in the tiles stands in for looking at them.
+    """
 
     slide: Slide
     recipe: Recipe
@@ -30,6 +34,7 @@ class SlideJob:
     tile_px: int
     workers: int
     progress: Progress
+    shards: Shards | None = None
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellseg.config import ThresholdSettings
-from cellseg.io.scratch import ClusterScratch
 from cellseg.preprocess.histogram import count_levels
 from cellseg.preprocess.normalize import SIGNAL_MAX, Signal, segmentation_signal
 from cellseg.preprocess.recipe import Recipe
@@ -26,10 +25,11 @@ from cellseg.segment.threshold import (
     smooth_signal,
     smoothing_reach_px,
 )
+from cellseg.stages.shard_tiles import Packed, read_basins, tile_of
 from cellseg.stages.slide_cells import REACH_BLOCKS, FoundCells, SlideJob
 from cellseg.stream import map_tiles
 from cellseg.tiles import Tile, TileGrid
-from cellseg.types import Slide, Window
+from cellseg.types import Slide
 
 
 class _Job(NamedTuple):
@@ -48,8 +48,18 @@ class _Job(NamedTuple):
         return self.settings.smooth_um / self.recipe.mpp
 
 
+class FoundBasins(NamedTuple):
+    """What a tile holds, and the labels of its core, packed; None where it holds nothing."""
+
+    tile: Tile
+    found: tuple[TileBasins, Packed] | None
+
+
 class ThresholdSegmenter:
-    """Finds the cells of a slide by a threshold and watershed; the same for every tile size."""
+    """Finds the cells of a slide by a threshold and watershed; the same for every tile size.
+
+    `count` and `find_tiles` do a part of the slide's tiles, for `find` in another job to put together.
+    """
 
     def __init__(self, settings: ThresholdSettings) -> None:
         self._settings = settings
@@ -62,6 +72,51 @@ class ThresholdSegmenter:
         ConfigError
             If the settings name a channel that the slide does not have.
         """
+        own, grid = self._prepare(job), self.grid(job)
+        n = len(grid)
+        if job.shards is not None:
+            threshold = Threshold(**job.shards.agreed["threshold"])
+            found = _replayed(job, grid)
+        else:
+            counted = replace(job, progress=lambda done, _: job.progress(done, 2 * n))
+            threshold = self.threshold(job, self.count(counted, grid.tiles()))
+            found = _find_tiles(own, grid.tiles(), threshold, job)
+        joiner = BasinJoiner(width_px=grid.width, joining=joining(own.settings, mpp=own.recipe.mpp))
+        for done, (tile, seen) in enumerate(found, start=1):
+            basins, pieces = seen or (empty_basins(tile.core.height, tile.core.width), [])
+            job.scratch.put(pieces, joiner.add(tile.core, basins))
+            job.progress(n + done, 2 * n)
+        return _number(own, joiner.finish(), threshold)
+
+    def grid(self, job: SlideJob) -> TileGrid:
+        """The tiles of a slide."""
+        recipe = job.recipe
+        return TileGrid(recipe.height_px, recipe.width_px, job.tile_px, context_px(self._settings, recipe.mpp))
+
+    def count(self, job: SlideJob, tiles: Iterable[Tile]) -> NDArray[np.int64]:
+        """Over the tissue of these tiles, (2, 4096): pixels by count of the smoothed signal, neighbours by their step.
+
+        Sums over all tiles are what `threshold` is found by.
+        """
+        if not job.recipe.assessable:
+            return np.zeros((2, SIGNAL_MAX + 1), np.int64)
+        return _count_signal(self._prepare(job), tiles, job)
+
+    def threshold(self, job: SlideJob, counts: NDArray[np.int64]) -> Threshold:
+        """The threshold of the slide from what `count` counts in all of its tiles."""
+        own = self._prepare(job)
+        threshold = find_threshold(counts[0], own.settings, fixed_count=own.fixed_count, steps=counts[1])
+        return threshold if job.recipe.assessable else replace(threshold, found=False)
+
+    def find_tiles(self, job: SlideJob, threshold: Threshold, tiles: Iterable[Tile]) -> Iterator[FoundBasins]:
+        """What each of these tiles holds, in order."""
+        return _find_tiles(self._prepare(job), tiles, threshold, job)
+
+    def agreed(self, threshold: Threshold, job: SlideJob) -> dict[str, Any]:
+        """What jobs that do a part of the slide's tiles must agree in."""
+        return {"threshold": asdict(threshold), "tile_px": job.tile_px}
+
+    def _prepare(self, job: SlideJob) -> _Job:
         chosen = self._settings
         signal = segmentation_signal(
             job.recipe, chosen.signal_channel, chosen.foreground, max_eosin_share=chosen.max_eosin_share
@@ -70,23 +125,11 @@ class ThresholdSegmenter:
         if chosen.method == "fixed" and chosen.value is not None:
             signal, fixed = signal.part_at(chosen.value)
         reach = job.tissue.grown(REACH_BLOCKS)
-        return _find(_Job(job.slide, job.recipe, job.tissue, reach, signal, chosen, fixed), job)
+        return _Job(job.slide, job.recipe, job.tissue, reach, signal, chosen, fixed)
 
 
-def _find(job: _Job, whole: SlideJob) -> FoundCells:
-    recipe, workers = job.recipe, whole.workers
-    grid = TileGrid(recipe.height_px, recipe.width_px, whole.tile_px, context_px(job.settings, recipe.mpp))
-    total = 2 * len(grid)
-    counts = np.zeros((2, SIGNAL_MAX + 1), np.int64)
-    if recipe.assessable:
-        counts = _count_signal(job, whole.tile_px, workers, lambda done: whole.progress(done, total))
-    threshold = find_threshold(counts[0], job.settings, fixed_count=job.fixed_count, steps=counts[1])
-    if not recipe.assessable:
-        threshold = replace(threshold, found=False)
-    clusters = _find_clusters(
-        job, grid, threshold, whole.scratch, workers, lambda done: whole.progress(len(grid) + done, total)
-    )
-    glass = ~job.tissue.at(*np.divmod(clusters.summit, recipe.width_px))
+def _number(job: _Job, clusters: Clusters, threshold: Threshold) -> FoundCells:
+    glass = ~job.tissue.at(*np.divmod(clusters.summit, job.recipe.width_px))
     cell_of, dropped = _number_cells(job, clusters, glass)
     n_cells = int(cell_of.max(initial=0))
     record = _record(job, threshold, n_cells, dropped)
@@ -111,57 +154,57 @@ def _record(job: _Job, threshold: Threshold, n_cells: int, dropped: dict[str, in
     }
 
 
-def _count_signal(job: _Job, tile_px: int, workers: int, report: Callable[[int], None]) -> NDArray[np.int64]:
-    """Over the tissue, (2, 4096): pixels by count of the smoothed signal, neighbours by their step in the raw one."""
+def _count_signal(job: _Job, tiles: Iterable[Tile], whole: SlideJob) -> NDArray[np.int64]:
     # one pixel at least: the last column of a core has its right neighbour in the next tile
     reach = max(smoothing_reach_px(job.sigma_px), 1)
-    grid = TileGrid(job.recipe.height_px, job.recipe.width_px, tile_px, reach)
 
     def count(tile: Tile) -> NDArray[np.int64] | None:
         if not job.tissue.any_in(tile.core):
             return None
-        raw = job.signal.plane.render(job.slide.read(tile.read))
-        rows, columns = tile.core.inside(tile.read)
+        read = tile.core.grow(reach).clip(job.recipe.height_px, job.recipe.width_px)
+        raw = job.signal.plane.render(job.slide.read(read))
+        rows, columns = tile.core.inside(read)
         inside, tissue = smooth_signal(raw, job.sigma_px)[rows, columns], job.tissue.expand(tile.core)
         levels = np.ascontiguousarray(inside if tissue.all() else inside[tissue][None])
         steps = count_steps(raw, tissue, rows.start, columns.start)
         return np.stack([count_levels(levels, SIGNAL_MAX + 1), steps])
 
-    total = np.zeros((2, SIGNAL_MAX + 1), np.int64)
-    for done, part in enumerate(map_tiles(count, grid.tiles(), workers=workers), start=1):
+    total, chosen = np.zeros((2, SIGNAL_MAX + 1), np.int64), list(tiles)
+    for done, part in enumerate(map_tiles(count, chosen, workers=whole.workers), start=1):
         if part is not None:
             total += part
-        report(done)
+        whole.progress(done, len(chosen))
     return total
 
 
-def _find_clusters(
-    job: _Job,
-    grid: TileGrid,
-    threshold: Threshold,
-    scratch: ClusterScratch,
-    workers: int,
-    report: Callable[[int], None],
-) -> Clusters:
-    join = joining(job.settings, mpp=job.recipe.mpp)
-    joiner = BasinJoiner(width_px=grid.width, joining=join)
+def _find_tiles(job: _Job, tiles: Iterable[Tile], threshold: Threshold, whole: SlideJob) -> Iterator[FoundBasins]:
+    join, stride = joining(job.settings, mpp=job.recipe.mpp), job.recipe.width_px
 
-    def work(tile: Tile) -> tuple[Window, TileBasins, list[tuple[Window, bytes]]]:
+    def work(tile: Tile) -> FoundBasins:
         core = tile.core
         if not threshold.found or not job.reach.any_in(tile.read):
-            return core, empty_basins(core.height, core.width), []
+            return FoundBasins(tile, None)
         heights = _landscape(job, tile, threshold)
         rows, columns = core.inside(tile.read)
         basins = find_basins(
             heights, (rows.start, rows.stop, columns.start, columns.stop),
-            origin=core.y0 * grid.width + core.x0, stride=grid.width, joining=join,
+            origin=core.y0 * stride + core.x0, stride=stride, joining=join,
         )  # fmt: skip
-        return core, basins, scratch.pack(core, basins.labels)
+        return FoundBasins(tile, (basins, whole.scratch.pack(core, basins.labels)))
 
-    for done, (core, basins, pieces) in enumerate(map_tiles(work, grid.tiles(), workers=workers), start=1):
-        scratch.put(pieces, joiner.add(core, basins))
-        report(done)
-    return joiner.finish()
+    return map_tiles(work, tiles, workers=whole.workers)
+
+
+def _replayed(whole: SlideJob, grid: TileGrid) -> Iterator[FoundBasins]:
+    """What other jobs found, for every tile of the slide."""
+    batches = iter(whole.shards.batches() if whole.shards else ())
+    batch = next(batches, None)
+    for tile in grid.tiles():
+        if batch is None or tile_of(batch) != tile.index:
+            yield FoundBasins(tile, None)
+            continue
+        yield FoundBasins(tile, read_basins(batch, tile.core))
+        batch = next(batches, None)
 
 
 def _landscape(job: _Job, tile: Tile, threshold: Threshold) -> NDArray[np.uint16]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import inf, pi, sqrt
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from cellseg.errors import CellsegError, ConfigError, ModelError
@@ -18,13 +19,13 @@ from cellseg.preprocess.tissue_mask import TissueMask
 from cellseg.segment.contract import MIN_OVERLAP_PX, FindsMany, LooksFirst, Reader, TileCells, WindowSegmenter
 from cellseg.segment.pieces import PieceJoiner, SlidePieces, StripPieces, find_pieces
 from cellseg.segment.twins import JoinedCells, WindowJoiner
+from cellseg.stages.shard_tiles import Packed, read_cells, tile_of
 from cellseg.stages.slide_cells import REACH_BLOCKS, FoundCells, SlideJob
 from cellseg.stream import map_tiles
 from cellseg.tiles import Tile, WindowGrid
 from cellseg.types import Window
 
 _N_SPREAD = 6
-_Packed = list[tuple[Window, bytes]]
 
 
 class WindowedSegmenter:
@@ -59,12 +60,11 @@ class WindowedSegmenter:
             If a foreign segmenter fails.
         """
         recipe = job.recipe
-        self._guard(lambda: self._look_first(job))
-        grid = self._grid(recipe.height_px, recipe.width_px)
+        grid = self.grid(job)
         n_strips = -(-recipe.height_px // STRIP_PX)
         total = len(grid) + n_strips
         with ClusterScratch(job.folder, width_px=recipe.width_px, strip_px=STRIP_PX) as windows:
-            joined, n_at_limit = self._look(job, grid, windows, lambda done: job.progress(done, total))
+            joined, n_at_limit = self._join(job, grid, windows, lambda done: job.progress(done, total))
             pieces = _settle(job, windows, joined, lambda done: job.progress(len(grid) + done, total))
         return self._number(job, joined, pieces, n_at_limit)
 
@@ -98,24 +98,59 @@ class WindowedSegmenter:
             )
         return WindowGrid(height_px, width_px, window, overlap)
 
-    def _look(
+    def _join(
         self, job: SlideJob, grid: WindowGrid, scratch: ClusterScratch, report: Callable[[int], None]
     ) -> tuple[JoinedCells, int]:
         joiner, n_at_limit = WindowJoiner(grid), 0
+        seen = self.look_at(job, grid.tiles(), scratch) if job.shards is None else _replayed(job, grid)
+        for tile, cells, packed in seen:
+            n_at_limit += cells.n_at_limit
+            scratch.put(packed, joiner.add(tile, cells))
+            report(tile.index + 1)
+        report(len(grid))
+        return joiner.finish(), n_at_limit
+
+    def look_at(
+        self, job: SlideJob, tiles: Iterable[Tile], scratch: ClusterScratch
+    ) -> Iterator[tuple[Tile, TileCells, Packed]]:
+        """What each of these windows holds, in order, and its labels packed for `scratch`; those off tissue left out.
+
+        Raises
+        ------
+        ModelError
+            If a foreign segmenter fails.
+        """
         reach = job.tissue.grown(REACH_BLOCKS)
 
-        def work(tiles: Sequence[Tile]) -> list[tuple[Tile, TileCells, _Packed]]:
+        def work(tiles: Sequence[Tile]) -> list[tuple[Tile, TileCells, Packed]]:
             found = self._find_cells(job.slide.read, [tile.read for tile in tiles])
             return [(t, cells, scratch.pack(t.read, cells.labels)) for t, cells in zip(tiles, found, strict=True)]
 
-        wanted = (tile for tile in grid.tiles() if job.recipe.assessable and reach.any_in(tile.read))
+        wanted = (tile for tile in tiles if job.recipe.assessable and reach.any_in(tile.read))
         for batch in map_tiles(work, _batches(wanted, self._batch_size()), workers=job.workers):
-            for tile, cells, packed in batch:
-                n_at_limit += cells.n_at_limit
-                scratch.put(packed, joiner.add(tile, cells))
-                report(tile.index + 1)
-        report(len(grid))
-        return joiner.finish(), n_at_limit
+            yield from batch
+
+    def grid(self, job: SlideJob) -> WindowGrid:
+        """The windows of a slide, once the segmenter has had its first look at it.
+
+        Raises
+        ------
+        ConfigError
+            If the segmenter's windows overlap by more than a third, or hardly.
+        ModelError
+            If a foreign segmenter fails.
+        """
+        if job.shards is None:
+            self._guard(lambda: self._look_first(job))
+        return self._grid(job.recipe.height_px, job.recipe.width_px)
+
+    def agreed(self) -> dict[str, Any]:
+        """What jobs that look at a part of the slide's windows must agree in; asked for when all windows are done."""
+        one = self._segmenter
+        return {
+            "classes": list(one.classes), "window_px": one.window_px, "overlap_px": one.overlap_px,
+            "segmenter": self._guard(one.record),
+        }  # fmt: skip
 
     def _batch_size(self) -> int:
         return self._segmenter.batch_size if isinstance(self._segmenter, FindsMany) else 1
@@ -184,6 +219,35 @@ class WindowedSegmenter:
         }
 
 
+@dataclass(frozen=True)
+class RecordedSegmenter:
+    """Stands in for the segmenter by which other jobs looked at all windows of a slide: says of it what they wrote."""
+
+    method: str
+    classes: tuple[str, ...]
+    window_px: int
+    overlap_px: int
+    said: dict[str, Any]
+
+    def find_cells(self, read: Reader, window: Window) -> TileCells:
+        """Never asked for: the windows have been looked at."""
+        raise NotImplementedError
+
+    def record(self) -> dict[str, Any]:
+        """What the segmenter itself said."""
+        return self.said
+
+
+def _replayed(job: SlideJob, grid: WindowGrid) -> Iterator[tuple[Tile, TileCells, Packed]]:
+    """What other jobs found in the windows of the slide."""
+
+    def read(batch: pa.RecordBatch) -> tuple[Tile, TileCells, Packed]:
+        tile = grid.tile(tile_of(batch))
+        return tile, *read_cells(batch, tile.read)
+
+    return map_tiles(read, job.shards.batches() if job.shards else (), workers=job.workers)
+
+
 def spread_windows(tissue: TissueMask, height_px: int, width_px: int, side_px: int) -> list[Window]:
     """Up to six windows of at most `side_px` a side whose middles are spread over the tissue, in raster order."""
     rows, columns = np.nonzero(tissue.blocks)
@@ -223,7 +287,7 @@ def _settle(job: SlideJob, windows: ClusterScratch, joined: JoinedCells, report:
     joiner, height = PieceJoiner(), job.recipe.height_px
     numbers = range(-(-height // STRIP_PX))
 
-    def work(item: tuple[int, Any]) -> tuple[StripPieces, _Packed]:
+    def work(item: tuple[int, Any]) -> tuple[StripPieces, Packed]:
         strip, packed = item
         y0 = strip * STRIP_PX
         # cells are numbered from the most certain on, and the scratch lets the least number win
