@@ -36,7 +36,7 @@ class ArtifactSettings(Settings):
     """um2; a gray speck alone on glass is dirt up to this area (0: nothing is)."""
     fold_ratio: float = Field(default=1.8, gt=1, le=20)
     """a block is folded where the density of every channel is over so many times the median of the slide's tissue ..."""
-    fold_z: float = Field(default=3.5, ge=0, le=100)
+    fold_z: float = Field(default=4.0, ge=0, le=100)
     """robust standard deviations; ... and over the median by so many, in every channel."""
     fold_min_area_um2: float = Field(default=5000.0, ge=0)
     """um2; smaller dark places are no fold."""
