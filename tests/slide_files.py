@@ -7,8 +7,11 @@ read.
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import imagecodecs
 import numpy as np
 import tifffile
@@ -190,3 +193,276 @@ def write_ome_zarr(
     }
     group.attrs.update(metadata if form == 2 else {"ome": metadata | {"version": version}})
     return folder.parent if wrapped else folder
+
+
+# Slides of scanners' makers. Each writer takes a folder and an image whose sides are multiples of 256, and returns the
+# file to open with the pixels that it holds: the image itself, or what JPEG made of it.
+Written = tuple[Path, Image]
+Writer = Callable[..., Written]
+LEICA_CORNER_UM, MIRAX_TILE_PX = (1000, 500), 128
+
+
+def write_aperio(folder: Path, image: Image, *, mpp: float = 0.5, power: float = 20.0) -> Written:
+    """An SVS: tiles, a thumbnail, a smaller level, then label and macro."""
+    path = folder / "slide.svs"
+    height, width = image.shape[:2]
+    said = (
+        f"Aperio Image Library v11.2.1 \r\n{width}x{height} [0,0 {width}x{height}] (256x256) |AppMag = {power:g}"
+        f"|MPP = {mpp}|User = {PLANTED[2]}|Barcode = {PLANTED[1]}|Patient = {PLANTED[0]}|Date = 12/29/09"
+    )
+    with tifffile.TiffWriter(path) as file:
+        whole = {"photometric": "rgb", "metadata": None, "software": False}
+        file.write(image, tile=(256, 256), description=said, compression="lzw", **whole)
+        file.write(half(image, 8), rowsperstrip=16, description=said, **whole)
+        file.write(half(image), tile=(256, 256), description=said, compression="lzw", **whole)
+        for name, kind in (("label", 1), ("macro", 9)):
+            description = f"Aperio Image Library v11.2.1 \r\n{name} 100x120"
+            file.write(label_image(), rowsperstrip=16, description=description, subfiletype=kind, **whole)
+    return path, image
+
+
+def write_trestle(folder: Path, image: Image, *, mpp: float = 0.5, power: float = 20.0) -> Written:
+    """A pyramid as Trestle's MedScan writes it; its resolution tags are um per pixel."""
+    path = folder / "slide.tif"
+    with tifffile.TiffWriter(path) as file:
+        for level, factor in ((image, 1), (half(image), 2)):
+            file.write(
+                level, tile=(256, 256), photometric="rgb", software="MedScan 1.0", metadata=None,
+                description=f"Background Color=E6E6E6;Objective Power={power:g};Patient={PLANTED[0]}",
+                resolution=(mpp * factor, mpp * factor), resolutionunit="NONE",
+            )  # fmt: skip
+    return path, image
+
+
+def write_philips(folder: Path, image: Image, *, mpp: float = 0.5) -> Written:
+    """A Philips TIFF: DICOM-like XML on the first page, no objective; a label page at the end."""
+    path = folder / "slide.tiff"
+
+    def attribute(name: str, value: str) -> str:
+        return f'<Attribute Name="{name}" Group="0x0028" Element="0x0030" PMSVR="IString">{value}</Attribute>'
+
+    def array(name: str, kind: str, objects: str) -> str:
+        return attribute(name, f"<Array>{objects}</Array>").replace("IString", "IDataObjectArray")
+
+    def spacing(factor: int) -> str:
+        return attribute("DICOM_PIXEL_SPACING", f"&quot;{mpp * factor / 1000}&quot; &quot;{mpp * factor / 1000}&quot;")
+
+    levels = "".join(
+        f'<DataObject ObjectType="PixelDataRepresentation">{spacing(2**n)}'
+        f"{attribute('PIIM_PIXEL_DATA_REPRESENTATION_NUMBER', str(n))}</DataObject>"
+        for n in range(2)
+    )
+    scanned = (
+        f'<DataObject ObjectType="DPScannedImage">{attribute("PIM_DP_IMAGE_TYPE", "WSI")}{spacing(1)}'
+        f"{array('PIIM_PIXEL_DATA_REPRESENTATION_SEQUENCE', '', levels)}</DataObject>"
+    )
+    xml = (
+        '<?xml version="1.0" encoding="UTF-8" ?><DataObject ObjectType="DPUfsImport">'
+        f"{attribute('DICOM_MANUFACTURER', 'PHILIPS')}{attribute('PIM_DP_UFS_BARCODE', PLANTED[1])}"
+        f"{attribute('DICOM_OPERATORS_NAME', PLANTED[2])}{array('PIM_DP_SCANNED_IMAGES', '', scanned)}</DataObject>"
+    )
+    with tifffile.TiffWriter(path) as file:
+        whole = {"photometric": "rgb", "metadata": None, "software": "Philips DP v1.0"}
+        file.write(image, tile=(512, 512), description=xml, **whole)
+        file.write(half(image), tile=(512, 512), description="level=1", subfiletype=1, **whole)
+        file.write(label_image(), rowsperstrip=120, description="Label", subfiletype=1, **whole)
+    return path, image
+
+
+def write_leica(folder: Path, image: Image, *, mpp: float = 0.5, power: float = 20.0) -> Written:
+    """An SCN: one area at `LEICA_CORNER_UM` of a slide of 26 x 76 mm, whose picture (macro with label) comes first."""
+    path = folder / "slide.scn"
+
+    def area(
+        number: int, size_px: tuple[int, ...], view_nm: tuple[float, ...], objective: float, pages: list[int]
+    ) -> str:
+        dimensions = "".join(
+            f'<dimension sizeX="{size_px[1] // 4**n}" sizeY="{size_px[0] // 4**n}" r="{n}" ifd="{page}"/>'
+            for n, page in enumerate(pages)
+        )
+        y, x, height, width = (int(side) for side in view_nm)
+        return (
+            f'<image name="image_{number}" uuid="urn:uuid:{number}"><creationDate>2011-01-01T00:00:00Z</creationDate>'
+            f'<device model="SCN400" version="1"/><pixels sizeX="{size_px[1]}" sizeY="{size_px[0]}">'
+            f"{dimensions}</pixels>"
+            f'<view sizeX="{width}" sizeY="{height}" offsetX="{x}" offsetY="{y}"/><scanSettings><objectiveSettings>'
+            f"<objective>{objective:g}</objective></objectiveSettings><illuminationSettings><numericalAperture>0.4"
+            "</numericalAperture><illuminationSource>brightfield</illuminationSource></illuminationSettings>"
+            "</scanSettings></image>"
+        )
+
+    sides = (26_000_000, 76_000_000)
+    height, width = image.shape[:2]
+    corner = [1000 * side for side in LEICA_CORNER_UM]
+    xml = (
+        '<?xml version="1.0"?><scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01" uuid="urn:uuid:0">'
+        f'<collection name="{PLANTED[0]}" uuid="urn:uuid:1" sizeX="{sides[0]}" sizeY="{sides[1]}"><barcode>'
+        f"{PLANTED[1]}</barcode>{area(0, (120, 100), (0, 0, sides[1], sides[0]), 0.6, [0])}"
+        f"{area(1, (height, width), (*corner, 1000 * height * mpp, 1000 * width * mpp), power, [1, 2])}"
+        "</collection></scn>"
+    )
+    with tifffile.TiffWriter(path, bigtiff=True) as file:
+        whole = {"photometric": "rgb", "metadata": None, "software": False, "tile": (256, 256)}
+        file.write(label_image(), description=xml, **whole)
+        for level, factor in ((image, 1), (half(image, 4), 4)):
+            density = (1e4 / mpp / factor,) * 2
+            file.write(level, resolution=density, resolutionunit="CENTIMETER", **whole)
+    return path, image
+
+
+def write_ventana(folder: Path, image: Image, *, mpp: float = 0.5, power: float = 20.0) -> Written:
+    """A BIF: XML in the tag XMP, the label first, tiles that meet without overlap and are counted from below."""
+    path = folder / "slide.bif"
+    rows, columns = image.shape[0] // 256, image.shape[1] // 256
+
+    def number(row: int, column: int) -> int:
+        from_below = rows - 1 - row
+        return from_below * columns + (columns - 1 - column if from_below % 2 else column) + 1
+
+    pairs = [(row, column, row, column + 1, "RIGHT") for row in range(rows) for column in range(columns - 1)]
+    pairs += [(row, column, row - 1, column, "UP") for row in range(1, rows) for column in range(columns)]
+    joints = "".join(
+        f'<TileJointInfo FlagJoined="1" Confidence="100" Direction="{direction}" Tile1="{number(y0, x0)}" '
+        f'Tile2="{number(y1, x1)}" OverlapX="0" OverlapY="0"/>'
+        for y0, x0, y1, x1, direction in pairs
+    )
+    scan = (
+        f'<iScan Z-layers="1" Magnification="{power:g}" ScanRes="{mpp}" UserName="{PLANTED[2]}" '
+        f'Barcode1D="{PLANTED[1]}"></iScan>'
+    )
+    areas = (
+        '<EncodeInfo Ver="2"><SlideInfo/><SlideStitchInfo><ImageInfo AOIScanned="1" AOIIndex="0" Width="256" '
+        f'Height="256" NumRows="{rows}" NumCols="{columns}" Pos-X="0" Pos-Y="0">{joints}</ImageInfo></SlideStitchInfo>'
+        '<AoiOrigin><AOI0 OriginX="0" OriginY="0"/></AoiOrigin></EncodeInfo>'
+    )
+    with tifffile.TiffWriter(path, bigtiff=True) as file:
+        whole = {"photometric": "rgb", "metadata": None, "software": False}
+        xmp = [[(700, 1, len(said), said.encode(), True)] for said in (scan, areas)]
+        file.write(label_image(), rowsperstrip=120, description="Label Image", extratags=xmp[0], **whole)
+        said = f"level=0 mag={power:g} quality=90"
+        file.write(image, tile=(256, 256), description=said, extratags=xmp[1], **whole)
+        file.write(half(image), tile=(256, 256), description=f"level=1 mag={power / 2:g} quality=90", **whole)
+    return path, image
+
+
+def write_hamamatsu(folder: Path, image: Image, *, mpp: float = 0.5, power: float = 20.0) -> Written:
+    """An NDPI: one JPEG a level, private tags, the macro (magnification -1) at the end."""
+    path = folder / "slide.ndpi"
+    with tifffile.TiffWriter(path) as file:
+        for level, lens in ((image, power), (half(image), power / 2), (label_image(), -1.0)):
+            file.write(
+                iter([_jpeg(level)]), shape=level.shape, dtype="uint8", rowsperstrip=level.shape[0], metadata=None,
+                photometric="ycbcr", compression="jpeg", subsampling=(1, 1), software=False,
+                resolution=(1e4 / mpp * lens / power if lens > 0 else 500.0,) * 2, resolutionunit="CENTIMETER",
+                extratags=[
+                    (271, "s", 0, "Hamamatsu", True), (272, "s", 0, "C9600-12", True), (65420, 4, 1, 1, True),
+                    (65421, 11, 1, lens, True), (65422, 9, 1, 0, True), (65423, 9, 1, 0, True), (65424, 9, 1, 0, True),
+                    (65427, "s", 0, PLANTED[1], True), (65442, "s", 0, PLANTED[2], True),
+                ],
+            )  # fmt: skip
+    return path, np.asarray(imagecodecs.jpeg8_decode(_jpeg(image)))
+
+
+def write_hamamatsu_vms(folder: Path, image: Image, *, mpp: float = 0.5, power: float = 20.0) -> Written:
+    """A VMS: an index of JPEG files side by side, with restart markers; a smaller map and the macro."""
+    path = folder / "slide.vms"
+    height, width = image.shape[:2]
+    cut = width // 32 * 16
+    parts = [_jpeg(part, restart=4) for part in (image[:, :cut], image[:, cut:])]
+    files = {
+        "part0": parts[0],
+        "part1": parts[1],
+        "map": _jpeg(half(image, 4), restart=4),
+        "macro": _jpeg(label_image()),
+    }
+    for name, data in files.items():
+        (folder / f"{name}.jpg").write_bytes(data)
+    path.write_text(
+        "[Virtual Microscope Specimen]\nNoLayers=1\nNoJpegColumns=2\nNoJpegRows=1\nImageFile=part0.jpg\n"
+        "ImageFile(1,0)=part1.jpg\nMapFile=map.jpg\nMacroImage=macro.jpg\n"
+        f"PhysicalWidth={round(width * mpp * 1000)}\nPhysicalHeight={round(height * mpp * 1000)}\n"
+        f"SourceLens={power:g}\nReference={PLANTED[1]}\nUserName={PLANTED[2]}\n"
+    )
+    return path, np.concatenate([imagecodecs.jpeg8_decode(part) for part in parts], axis=1)
+
+
+def write_mirax(folder: Path, image: Image, *, mpp: float = 0.5, power: float = 20.0) -> Written:
+    """A MIRAX slide: PNG tiles in a data file, an index; two rows and columns of tiles above and beside the image are
+    empty, so that it begins at its bounds. The file of the name `.mrxs` is a JPEG, here of the label.
+    """
+    path, inner, px = folder / "slide.mrxs", folder / "slide", MIRAX_TILE_PX
+    inner.mkdir()
+    rows, columns = image.shape[0] // px + 2, image.shape[1] // px + 2
+    full = np.full((rows * px, columns * px, 3), 255, np.uint8)
+    full[2 * px :, 2 * px :] = image
+    data, pages = bytearray(), []
+    for factor in (1, 2):
+        level, pages = half(full, factor), [*pages, []]
+        for y in range(2, rows, factor):
+            for x in range(2, columns, factor):
+                top, left = y // factor * px, x // factor * px
+                png = imagecodecs.png_encode(np.ascontiguousarray(level[top : top + px, left : left + px]))
+                pages[-1].append((y * columns + x, len(data), len(png), 0))
+                data += png
+    (inner / "Data0000.dat").write_bytes(data)
+    identity = "0123456789ABCDEF"
+    head = f"01.02{identity}".encode()
+    first = len(head) + 8
+    at, table, body = first + 4 * len(pages), b"", b""
+    for page in pages:
+        here = at + len(body)
+        table += struct.pack("<i", here)
+        body += struct.pack("<4i", 0, here + 8, len(page), 0) + b"".join(struct.pack("<4i", *record) for record in page)
+    (inner / "Index.dat").write_bytes(head + struct.pack("<2i", first, 0) + table + body)
+    said = [
+        f"[GENERAL]\nSLIDE_VERSION=01.02\nSLIDE_ID={identity}\nSLIDE_NAME={PLANTED[0]}\nIMAGENUMBER_X={columns}\n"
+        f"IMAGENUMBER_Y={rows}\nOBJECTIVE_MAGNIFICATION={power:g}\n[HIERARCHICAL]\nHIER_COUNT=1\nNONHIER_COUNT=0\n"
+        "INDEXFILE=Index.dat\nHIER_0_NAME=Slide zoom level\nHIER_0_COUNT=2\nHIER_0_VAL_0_SECTION=LEVEL_0\n"
+        "HIER_0_VAL_1_SECTION=LEVEL_1\n[DATAFILE]\nFILE_COUNT=1\nFILE_0=Data0000.dat\n"
+    ]
+    said += [
+        f"[LEVEL_{number}]\nOVERLAP_X=0\nOVERLAP_Y=0\nMICROMETER_PER_PIXEL_X={mpp * 2**number}\n"
+        f"MICROMETER_PER_PIXEL_Y={mpp * 2**number}\nIMAGE_FILL_COLOR_BGR=16777215\nIMAGE_FORMAT=PNG\n"
+        f"IMAGE_CONCAT_FACTOR={number}\nDIGITIZER_WIDTH={px}\nDIGITIZER_HEIGHT={px}\n"
+        for number in range(2)
+    ]
+    (inner / "Slidedat.ini").write_text("".join(said))
+    path.write_bytes(_jpeg(label_image()))
+    return path, image
+
+
+def _jpeg(image: Image, *, restart: int | None = None) -> bytes:
+    """A JPEG of full colour resolution; with restart markers every so many blocks of 8 x 8."""
+    if restart is None:
+        return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(image), level=95, subsampling="444"))
+    how = [
+        cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_RST_INTERVAL, restart,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]  # fmt: skip
+    return cv2.imencode(".jpg", np.ascontiguousarray(image[:, :, ::-1]), how)[1].tobytes()
+
+
+def _dicom(folder: Path, image: Image, **about: float) -> Written:
+    write_dicom(folder / "dicom", image, **about)
+    return folder / "dicom", image
+
+
+def _ome_zarr(folder: Path, image: Image, *, mpp: float = 0.5) -> Written:
+    return write_ome_zarr(folder / "slide.ome.zarr", image, mpp=mpp), image
+
+
+WRITERS: dict[str, Writer] = {
+    "Aperio SVS": write_aperio,
+    "OpenSlide trestle": write_trestle,
+    "OpenSlide philips": write_philips,
+    "OpenSlide leica": write_leica,
+    "OpenSlide ventana": write_ventana,
+    "OpenSlide hamamatsu": write_hamamatsu,
+    "OpenSlide hamamatsu (VMS)": write_hamamatsu_vms,
+    "OpenSlide mirax": write_mirax,
+    "DICOM": _dicom,
+    "OME-Zarr": _ome_zarr,
+}
+"""By how the reader's format begins, with an addition where one reader has several."""
+WITHOUT_POWER = ("OpenSlide philips", "OME-Zarr")
+"""Formats that do not say the objective."""

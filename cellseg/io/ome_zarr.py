@@ -125,6 +125,8 @@ class ZarrSlide:
     def _describe(self, folder: Path, told: Ngff) -> None:
         import zarr
 
+        from cellseg.io.whole_chunks import open_array
+
         if told.image_label is not None:
             raise ImageError(f"{self.path}: a label image of an OME-Zarr; expected the image that it belongs to")
         image = told.multiscales[0]
@@ -133,7 +135,7 @@ class ZarrSlide:
             raise ImageError(f"{self.path}: OME-Zarr {version}; expected {' or '.join(_VERSIONS)}; convert the image")
         self._axes = tuple(axis.name for axis in image.axes)
         group = zarr.open_group(str(folder), mode="r", use_consolidated=False)
-        self._arrays = [self._array(group, dataset.path) for dataset in image.datasets]
+        self._arrays = [open_array(group, dataset.path) for dataset in image.datasets]
         self._check_arrays()
         self.dtype = np.dtype(self._arrays[0].dtype).newbyteorder("=")
         shapes = [self._sizes(array) for array in self._arrays]
@@ -149,13 +151,6 @@ class ZarrSlide:
         )
         self.objective_power = _power(folder)
         self.format = f"OME-Zarr {version}"
-
-    def _array(self, group: zarr.Group, path: str) -> zarr.Array[Any]:
-        import zarr
-
-        if not isinstance(array := group[path], zarr.Array):
-            raise ImageError(f"{self.path}: {path!r} is not an array; {_CURE}")
-        return array
 
     def _sizes(self, array: zarr.Array[Any]) -> dict[str, int]:
         return dict(zip(self._axes, array.shape, strict=True))

@@ -114,7 +114,7 @@ class PageReader:
         expected = self._across * self._down * self.planes
         if len(self._offsets) != expected or len(self._counts) != expected:
             raise ImageError(
-                f"{self._path}: {len(self._offsets)} strips or tiles, expected {expected} for "
+                f"{self._path}: {len(self._offsets)} strips or tiles by tifffile, expected {expected} for "
                 f"{self.height} x {self.width} px; {_CURE}"
             )
         size = os.fstat(self._handle).st_size

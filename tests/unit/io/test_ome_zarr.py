@@ -167,6 +167,16 @@ def test_what_is_no_plane_of_whole_numbers(tmp_path):
         open_slide(folder)
 
 
+@pytest.mark.parametrize("kept", [0, 8, 20, 16000])
+def test_a_chunk_of_blosc_cut_short_is_never_filled_from_memory(kept, tmp_path):
+    folder = write_ome_zarr(tmp_path / "a.zarr", picture(), n_levels=1)
+    assert json.loads((folder / "0" / ".zarray").read_text())["compressor"]["id"] == "blosc"
+    chunk = folder / "0" / "0.1.0.1.1"
+    chunk.write_bytes(chunk.read_bytes()[:kept])
+    with open_slide(folder) as slide, pytest.raises(ImageError, match=r"cannot be read by zarr \(chunk .*bytes of"):
+        slide.read(Window(0, 300, 0, 400))
+
+
 def test_a_damaged_folder_names_the_reader(tmp_path):
     folder = write_ome_zarr(tmp_path / "a.zarr", picture(), version="0.5")
     chunk = next(file for file in sorted((folder / "0").rglob("*")) if file.is_file() and file.name != "zarr.json")
