@@ -22,6 +22,7 @@ from cellseg.network_config import TissueSettings
 from cellseg.preprocess.recipe import Recipe
 from cellseg.preprocess.tissue_mask import TissueMask, whole_slide
 from cellseg.segment.scale import GRID_PX, View, network_pixels
+from cellseg.stages.level_view import view_of_slide
 from cellseg.stages.preprocess import check_recipe, read_tissue
 from cellseg.stages.results import MapFiles
 from cellseg.stages.tissue_report import finish_map
@@ -162,12 +163,12 @@ def _plan_network(slide: Slide, recipe: Recipe, settings: TissueSettings, mask: 
             f"expected {mpp * MIN_SCALE:.3g} to {mpp * MAX_SCALE:.3g}; mend the pixel size, or give tissue.mpp"
         )
     height, width = map_size(recipe, scale)
-    view = View(scale, recipe.height_px, recipe.width_px)
+    view, read_level = view_of_slide(slide, scale)
     # what the network is fed ends where the slide does, on the pooling grid, however the slide is cut
     extent = tuple(-(-side // GRID_PX) * GRID_PX for side in (height, width))
 
     def read(window: Window) -> Pixels:
-        return network_pixels(slide.read(window), recipe)
+        return network_pixels(read_level(window), recipe)
 
     def look(tile: Tile) -> Parts:
         core = tile.core
