@@ -62,15 +62,23 @@ def test_gray_of_8_and_16_bits(tmp_path):
 
 def test_a_file_stands_for_its_slide_and_label_files_for_none(image, tmp_path):
     files = write_dicom(tmp_path, image)
-    write_dicom(tmp_path, 255 - image, series="1.2.3.2", name="other")
-    for file in files:
+    others = write_dicom(tmp_path, 255 - image, series="1.2.3.2", name="other")
+    for file, truth in ((files[0], image), (files[1], image), (others[1], 255 - image)):
         with open_slide(file) as slide:
             assert (slide.height, len(slide.levels)) == (500, 2)
-            assert np.array_equal(slide.read(Window(0, 9, 0, 9)), image[:9, :9])
+            assert np.array_equal(slide.read(Window(0, 9, 0, 9)), truth[:9, :9])
     with pytest.raises(ImageError, match=r"2 DICOM slides in one folder; .* a folder of its own, or name one file"):
         open_slide(tmp_path)
     with pytest.raises(ImageError, match=r"level_label\.dcm: the label of a DICOM slide; expected one of its VOLUME"):
         open_slide(tmp_path / "level_label.dcm")
+
+
+def test_archives_give_files_no_ending(image, tmp_path):
+    for number, file in enumerate(write_dicom(tmp_path, image)):
+        file.rename(tmp_path / f"IM{number:04d}")
+    for path in (tmp_path, tmp_path / "IM0000"):
+        with open_slide(path) as slide:
+            assert isinstance(slide, DicomSlide) and len(slide.levels) == 2
 
 
 def test_label_and_overview_are_never_opened(image, tmp_path, monkeypatch):
