@@ -44,13 +44,15 @@ _MAD = 1.4826
 class BlockLook:
     """What the blocks of a slide look like: the counts of one pass, turned into figures rows by rows.
 
-    areas : (h, w) int64 pixels of each block. background : gray level of glass per channel. block_um : side of a block.
+    areas : (h, w) int64 pixels of each block. background : gray level of glass per channel, `glass_seen` whether it
+    is the slide's own and not white for want of any. block_um : side of a block.
     """
 
     counts: SlideCounts
     areas: NDArray[np.int64]
     background: tuple[float, ...]
     block_um: float
+    glass_seen: bool
 
     @property
     def mpp(self) -> float:
@@ -123,7 +125,8 @@ def find_artifacts(look: BlockLook, *, stain: Stain, min_od: float, settings: Ar
     Pen: blue, green, red or black ink, by hue and evenness, at least `pen_min_width_um` wide, with its rim. Edges:
     black areas that reach the slide's border; long thin gray lines with glass beside them. Dirt: small gray specks
     alone on glass. Of Giemsa, whose blue is that of pens and whose plasma leaves no glass, only green and black ink and
-    black borders are sought; of other stains nothing.
+    black borders are sought; of other stains nothing; where no glass was seen to tell hues against, black borders
+    alone.
 
     Parameters
     ----------
@@ -133,8 +136,11 @@ def find_artifacts(look: BlockLook, *, stain: Stain, min_od: float, settings: Ar
     nothing = np.zeros(look.shape, np.bool_)
     if not settings.enabled or stain not in INK_STAINS:
         return Artifacts(nothing, nothing, nothing)
-    kinds = _kinds(look, stain, min_od, settings)
     black_border = _at_border(look.black())
+    if not look.glass_seen:
+        # a tinted ground would be ink
+        return Artifacts(nothing, black_border, nothing)
+    kinds = _kinds(look, stain, min_od, settings)
     pen = _widen(
         _wide(kinds.ink, settings.pen_min_width_um, look.block_um) & ~black_border, kinds.trace, settings, look
     )

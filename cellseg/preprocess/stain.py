@@ -18,6 +18,8 @@ STAIN_VECTORS: dict[Stain, tuple[tuple[str, Vector], ...]] = {
 }
 """Optical density (red, green, blue) of pure stains. Hematoxylin, eosin and DAB: Ruifrok & Johnston 2001, Anal Quant
 Cytol Histol 23:291; Giemsa: the vectors of G. Landini's Colour Deconvolution plugin for ImageJ."""
+NO_GLASS = "no empty glass was seen: white is taken as the background of optical density"
+"""What a recipe notes where `estimate_background` saw none; hues are then against a ground that nobody knows."""
 _MIN_SAMPLES = 1000
 _BRIGHT = 0.8
 _MIN_GLASS = 0.01

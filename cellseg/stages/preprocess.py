@@ -26,6 +26,7 @@ from cellseg.preprocess.normalize import SIGNAL_MAX, gray_channel, gray_plane
 from cellseg.preprocess.quality import gray_contrast
 from cellseg.preprocess.recipe import Recipe
 from cellseg.preprocess.stain import (
+    NO_GLASS,
     STAIN_VECTORS,
     Vector,
     eosin_share_of_dark,
@@ -274,7 +275,7 @@ def _background(
         return tuple(level * draft.max_level / 255 for level in settings.background_rgb)
     background, seen = estimate_background(_samples(counts), draft.max_level)
     if not seen:
-        notes.append("no empty glass was seen: white is taken as the background of optical density")
+        notes.append(NO_GLASS)
     return background
 
 

@@ -16,6 +16,7 @@ from cellseg.preprocess.normalize import SIGNAL_MAX, gray_plane
 from cellseg.preprocess.quality import Quality, extreme_fractions, focus_per_um, judge_quality
 from cellseg.preprocess.quality_tiles import FLAGS, GrayScale, QualityTiles, judge_tiles
 from cellseg.preprocess.recipe import Recipe
+from cellseg.preprocess.stain import NO_GLASS
 from cellseg.preprocess.tissue_mask import TissueMask, find_tissue
 from cellseg.preprocess_config import PreprocessSettings, QualitySettings
 
@@ -32,7 +33,9 @@ class SlideJudgement:
 def judge_slide(recipe: Recipe, counts: SlideCounts, settings: PreprocessSettings) -> SlideJudgement:
     """Find the tissue of a slide, flag its tiles and judge the whole."""
     areas = block_areas(recipe.height_px, recipe.width_px, recipe.tissue_block_px)
-    look = BlockLook(counts, areas, recipe.background, recipe.tissue_block_px * recipe.mpp)
+    look = BlockLook(
+        counts, areas, recipe.background, recipe.tissue_block_px * recipe.mpp, NO_GLASS not in recipe.notes
+    )
     chosen, stain = settings.artifacts, recipe.stain
     artifacts = find_artifacts(look, stain=stain, min_od=settings.tissue_min_od, settings=chosen)
     stained = find_stained(look, settings.tissue_min_od) if stain in TISSUE_STAINS else np.ones(look.shape, np.bool_)

@@ -34,6 +34,7 @@ from tests.artifact_fields import (
     soiled,
 )
 from tests.cell_tables import recipe as plain_recipe
+from tests.fields import EOSIN, HEMATOXYLIN
 
 N_TILES = SIDE // 128
 
@@ -139,6 +140,12 @@ class TestFlags:
         assert (dirt[specks] > 0.02).all()
         assert np.count_nonzero(dirt) <= 2 * len(SPECKS)
 
+    @pytest.mark.parametrize("dye", [EOSIN, HEMATOXYLIN], ids=["eosin", "hematoxylin"])
+    def test_more_of_one_dye_is_no_fold(self, tmp_path: Path, dye: tuple[float, float, float]) -> None:
+        pixels = clean()
+        pixels[FOLD] = np.round(pixels[FOLD] * 10.0 ** (-0.2 * np.array(dye))).astype(np.uint8)
+        assert not _flagged(_preprocess(pixels, tmp_path), "fold").any()
+
     def test_only_flags_that_the_settings_name_make_a_tile_unassessable(self, dirty: Path) -> None:
         table = _tiles(dirty)
         for flags, by in zip(table["flags"].to_pylist(), table["unassessable_by"].to_pylist(), strict=True):
@@ -174,6 +181,15 @@ class TestFlags:
         assert mask[:3].all()
         assert not mask[12, 36]
         assert not mask[36, 36]
+
+    @pytest.mark.parametrize("stain", ["he", "giemsa"])
+    def test_a_tinted_ground_where_no_glass_was_seen_is_no_pen(self, tmp_path: Path, stain: str) -> None:
+        pixels = np.full((256, 256, 3), (165, 190, 170), np.uint8)
+        pixels[100:130, 100:130] = (120, 100, 140)
+        folder = _preprocess(pixels, tmp_path, stain=stain)
+        assert any("no empty glass" in note for note in json.loads((folder / "recipe.json").read_text())["notes"])
+        assert _mask(folder).all()
+        assert set(_tiles(folder)["flags"].to_pylist()) == {""}
 
     @pytest.mark.parametrize("stain", ["fluorescence", "brightfield"])
     def test_stains_without_a_known_hue_keep_everything(self, tmp_path: Path, stain: str) -> None:
