@@ -104,7 +104,7 @@ def test_a_map_adds_its_columns_and_changes_no_other(slide, tmp_path):
     mapped, plain = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("with", "without"))
     signed = ["signed_distance_stroma_um", "signed_distance_high_grade_um"]
     at = mapped.column_names.index("tissue")
-    assert mapped.column_names[at - 1 : at + 6] == ["class", *FAMILY, *signed, "touches_border"]
+    assert mapped.column_names[at - 1 : at + 6] == ["class", *FAMILY, *signed, "tile_flags"]
     others = [name for name in plain.column_names if name not in FAMILY]
     assert [name for name in mapped.column_names if name not in (*FAMILY, *signed)] == others
     assert _same(mapped, plain, others)

@@ -104,7 +104,8 @@ def test_beside_labels_of_another_name_stand_files_of_that_name(tmp_path: Path) 
     recipe = preprocess_slide(image, tmp_path, stain="he", mpp=RIGHT)
     segment_slide(image, tmp_path / "out/a.ome.tif", recipe=recipe, tissue=tmp_path / "tissue.png")
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"a.ome.tif", "a.json", "a.instances.parquet", "a.recipe.json", "a.tissue.png", "a.quality.json"}
+    beside = ("json", "instances.parquet", "recipe.json", "tissue.png", "quality.json", "tiles.parquet")
+    assert names == {"a.ome.tif", *(f"a.{name}" for name in beside)}
     assert read_recipe(tmp_path / "out/a.recipe.json") == recipe
 
 
