@@ -29,7 +29,8 @@ from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
-from cellseg.config import SegmentationSettings
+from cellseg.config import InputSettings, SegmentationSettings
+from cellseg.input_config import PixelSizeSettings
 from cellseg.io.labels import write_labels
 from cellseg.io.settings import read_settings
 from cellseg.preprocess_config import PreprocessSettings
@@ -43,6 +44,9 @@ NOMINAL_MPP = 0.5
 NUCLS_MPP = 0.2
 RED_CELL_UM = 7.5
 STAIN_OF_KIND: dict[str, Stain] = {"fluorescence": "fluorescence", "histology": "he", "brightfield": "brightfield"}
+
+# the pixel sizes here are nominal, so cells of another size than usual are no reason to stop
+_INPUTS = InputSettings(pixel_size=PixelSizeSettings(action="note"))
 
 METHODS = {
     "threshold": "threshold",
@@ -162,7 +166,9 @@ def segment(case: Case, folder: Path, settings: Chosen, methods: list[str]) -> d
             write_labels(labels, strips, height_px=found.shape[0], width_px=found.shape[1], mpp=case.mpp)
             continue
         own = settings.segmentation.model_copy(update={"method": method})
-        segment_slide(case.image, labels, recipe=recipe, tissue=folder / "preprocess" / "tissue.png", settings=own)
+        segment_slide(
+            case.image, labels, recipe=recipe, tissue=folder / "preprocess" / "tissue.png", settings=own, inputs=_INPUTS
+        )
     return out
 
 

@@ -74,7 +74,9 @@ def test_a_slide_of_a_third_tissue_with_a_pyramid(tmp_path):
         assert [(level.height, level.width) for level in slide.levels] == [(6144, 5000), (1536, 1250)]
         small = slide.read(Window(0, 1536, 0, 1250), level=1).astype(float)
         full = slide.read(Window(0, 2048, 0, 2048)).astype(float)
-    np.testing.assert_allclose(small[:512, :512], full.reshape(512, 4, 512, 4, 3).mean(axis=(1, 3)), atol=40)
+    reduced = full.reshape(512, 4, 512, 4, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(small[:512, :512], reduced, atol=40)
+    assert np.abs(small[:512, :512] - reduced).mean() < 3  # what JPEG leaves
     fields = small.reshape(6, 256, 1250, 3)[:, :, :1024].reshape(6, 256, 4, 256, 3).mean(axis=(1, 3))
     glass = (np.abs(fields - (244, 242, 245)) < 3).all(axis=-1)
     assert 0.5 < glass.mean() < 0.8
