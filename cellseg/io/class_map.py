@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from cellseg.errors import ImageError, LabelError
 from cellseg.io.atomic import atomic_path
+from cellseg.io.closing import Closing
 from cellseg.io.ome import parse_ome
 from cellseg.io.raster import check_window
 from cellseg.io.segments import CACHE_BYTES, PageReader, SegmentCache
@@ -173,7 +173,7 @@ def _describe(height_px: int, width_px: int, mpp: float, names: Sequence[str], k
     return text.encode("ascii", "xmlcharrefreplace")
 
 
-class ClassMap:
+class ClassMap(Closing):
     """A class map (or its probabilities) read window by window; made by `open_class_map`. `read` is thread-safe.
 
     height, width : int, px of the map; mpp : float or None, um per pixel of the map; names : tuple of str, of the
@@ -233,14 +233,6 @@ class ClassMap:
             os.close(self._handle)
             self._handle = -1
         self._cache.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_class_map(path: Path) -> ClassMap:

@@ -13,12 +13,12 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellseg.errors import ImageError
+from cellseg.io.closing import Closing
 from cellseg.io.pixel_size import parse_number, pixel_size_from, power_from
 from cellseg.io.raster import check_window
 from cellseg.types import Level, Pixels, PixelSize, Window
@@ -56,7 +56,7 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
-class DicomSlide:
+class DicomSlide(Closing):
     """A DICOM slide of one focus plane and one optical path: 8-bit colour, or gray of 8 or 16 bits.
 
     What was not scanned is as wsidicom fills it: white in colour. `path` is the folder of its files, or one of these
@@ -160,14 +160,6 @@ class DicomSlide:
     def close(self) -> None:
         """Give the files back."""
         self._slide.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _find_files(path: Path) -> list[_Header]:

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, NamedTuple, Self
+from typing import IO, Any, NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from cellseg.errors import ImageError, LabelError
 from cellseg.io.atomic import atomic_path
+from cellseg.io.closing import Closing
 from cellseg.io.pixel_size import pixel_size_of_tiff
 from cellseg.io.raster import check_window, decode_raster, read_header
 from cellseg.io.segments import CACHE_BYTES, PageReader, SegmentCache
@@ -218,7 +218,7 @@ def _end(levels: list[_ReducedLevel]) -> None:
         rest = last if more is None or not more.size else np.concatenate([more, last])
 
 
-class LabelImage:
+class LabelImage(Closing):
     """A label image, ours or another tool's, read by window as uint32. `mpp` is um per pixel, None where it says none.
 
     TIFF (also 8-bit and 16-bit, and int32 without negative values) is read tile by tile, PNG as a whole. `read` is
@@ -308,14 +308,6 @@ class LabelImage:
             self._handle = -1
         self._cache.clear()
         self._pixels = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_labels(path: Path, *, max_decoded_mpx: float = 500.0) -> LabelImage:

@@ -10,13 +10,13 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cellseg.errors import ImageError
+from cellseg.io.closing import Closing
 from cellseg.io.ome import UM_PER_UNIT, parse_ome
 from cellseg.io.pixel_size import pixel_size_from, power_from
 from cellseg.io.raster import check_window
@@ -110,7 +110,7 @@ def is_zarr(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ZARR_FILES)
 
 
-class ZarrSlide:
+class ZarrSlide(Closing):
     """An OME-Zarr image of one focus plane and one time point, of gray channels or of colour.
 
     It is colour when its three channels of 8 bits are named red, green and blue, or have no names and these colours.
@@ -220,14 +220,6 @@ class ZarrSlide:
     def close(self) -> None:
         """Let the arrays go; no file stays open between reads."""
         self._arrays = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _read_told(folder: Path) -> Ngff:

@@ -6,14 +6,14 @@ import struct
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
 from cellseg.errors import ImageError
+from cellseg.io.closing import Closing
 from cellseg.io.pixel_size import pixel_size_of_density
 from cellseg.types import Level, Pixels, PixelSize, Window
 
@@ -134,7 +134,7 @@ def decode_raster(path: Path, kind: str) -> NDArray[Any]:
     return pixels
 
 
-class RasterSlide:
+class RasterSlide(Closing):
     """A PNG or JPEG as a slide of one level; decoded at the first `read`.
 
     16-bit PNG stays 16-bit, a palette becomes RGB, 1 to 4 bit gray is spread over 0..255, an alpha channel is dropped
@@ -191,14 +191,6 @@ class RasterSlide:
     def close(self) -> None:
         """Let the decoded pixels go."""
         self._pixels = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def check_window(window: Window, levels: tuple[Level, ...], level: int, path: Path) -> None:

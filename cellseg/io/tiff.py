@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
 from cellseg.errors import ImageError
+from cellseg.io.closing import Closing
 from cellseg.io.ome import TiffPage, parse_ome
 from cellseg.io.pixel_size import objective_power_of_tiff, pixel_size_of_tiff
 from cellseg.io.raster import check_window
@@ -54,7 +53,7 @@ class _Layout:
     is_rgb: bool
 
 
-class TiffSlide:
+class TiffSlide(Closing):
     """A TIFF, OME-TIFF or Aperio SVS, of which `read` decodes only the strips and tiles that a window touches.
 
     Alpha and other extra samples of RGB and gray images are dropped; MinIsWhite is inverted; a palette becomes 8-bit
@@ -148,14 +147,6 @@ class TiffSlide:
             self._handle = -1
         if hasattr(self, "_cache"):
             self._cache.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @contextmanager

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cellseg.errors import ImageError
+from cellseg.io.closing import Closing
 from cellseg.io.pixel_size import parse_number, pixel_size_from, power_from
 from cellseg.io.raster import check_window
 from cellseg.types import Level, Pixels, PixelSize, Window
@@ -45,7 +45,7 @@ def vendor_of(path: Path) -> str | None:
     return None if found in READ_BY_US else found
 
 
-class VendorSlide:
+class VendorSlide(Closing):
     """A slide of a scanner's maker; 8-bit RGB, whatever was not scanned in the maker's background colour, else white.
 
     Where the file says what part was scanned, this is the image, as QuPath shows it: its corner is pixel (0, 0).
@@ -121,11 +121,3 @@ class VendorSlide:
     def close(self) -> None:
         """Give the file back."""
         self._slide.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
