@@ -4,6 +4,7 @@
 # Says `ready` or why not. All of it ends with whoever holds the other end of the pipe, however that one ends.
 # The settings must lie at /etc/slurm/slurm.conf, since the executor's plugin drops SLURM_CONF; what others put there is left alone.
 set -euo pipefail
+export PATH="$PATH:/usr/sbin:/sbin"
 folder=$1
 settings=/etc/slurm/slurm.conf
 mark="# for the tests of cellseg"

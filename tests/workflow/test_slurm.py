@@ -14,7 +14,10 @@ import pytest
 from workflow.project import SNAKEMAKE, Project, files_of
 
 NEEDED = ("slurmctld", "slurmd", "sbatch", "munged")
-MISSING = [name for name in NEEDED if shutil.which(name) is None]
+# daemons lie in sbin, which not every shell looks through
+MISSING = [
+    name for name in NEEDED if shutil.which(name, path=f"{os.defpath}:/usr/sbin:/sbin:{os.environ['PATH']}") is None
+]
 WHY_NOT = f"{', '.join(MISSING)} not installed" if MISSING else "not root" if os.geteuid() else ""
 CELLSEG = SNAKEMAKE.with_name("cellseg")
 NODE = Path(__file__).with_name("slurm_node.sh")
