@@ -120,7 +120,7 @@ def segment_shard(
             return _write_basins(out, segmenter, job, shard, made_of, counts)
         if isinstance(segmenter, WindowedSegmenter):
             return _write_cells(out, segmenter, job, shard, made_of)
-    raise ConfigError(f"segmentation.method {settings.method}: cannot be cut into shards; set compute.shards to 1")
+    raise ConfigError(f"segmentation.method {settings.method}: cannot be cut into shards; segment the slide in one job")
 
 
 def open_segment_shards(
