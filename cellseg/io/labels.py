@@ -27,6 +27,8 @@ from cellseg.types import Labels, Level, Window, check_labels
 
 STRIP_PX = 512
 """Rows of a strip that `write_labels` takes, and side of the tiles it writes."""
+PART_PX = 8192
+"""Columns of a strip that need be in memory at once."""
 REDUCTION = 4
 """How much smaller each level of the pyramid is than the one before."""
 _SMALLEST_LEVEL_PX = 1024
@@ -61,6 +63,17 @@ def encode_strip(strip: Labels) -> EncodedStrip:
     check_labels(strip, "strip of labels")
     reduced = np.ascontiguousarray(strip[::REDUCTION, ::REDUCTION])
     return EncodedStrip(strip.shape, tuple(_encode_tiles(strip)), reduced)
+
+
+def encode_parts(parts: Iterable[Labels]) -> EncodedStrip:
+    """As `encode_strip`, from parts of a strip side by side, of which no more than one need be in memory.
+
+    All but the last are `PART_PX` wide.
+    """
+    encoded = [encode_strip(part) for part in parts]
+    height, tiles = encoded[0].shape[0], tuple(tile for part in encoded for tile in part.tiles)
+    reduced = np.concatenate([part.reduced for part in encoded], axis=1)
+    return EncodedStrip((height, sum(part.shape[1] for part in encoded)), tiles, reduced)
 
 
 def _encode_tiles(strip: Labels) -> Iterator[bytes]:

@@ -105,17 +105,29 @@ class ClusterScratch:
         return out
 
     def unpack(
-        self, strip: int, pieces: list[tuple[_Piece, bytes]], height_px: int, cell_of: NDArray[np.uint32]
+        self,
+        strip: int,
+        pieces: list[tuple[_Piece, bytes]],
+        height_px: int,
+        cell_of: NDArray[np.uint32],
+        *,
+        columns: tuple[int, int] | None = None,
     ) -> Labels:
         """The strip (h, W) uint32 with each cluster replaced by `cell_of` it; safe in any thread.
 
-        Where tiles overlap, the cell with the least number has the pixel.
+        Where tiles overlap, the cell with the least number has the pixel. Of `columns`, begin and end, no more than
+        these.
         """
-        out = np.zeros((min(self._strip, height_px - strip * self._strip), self._width), np.uint32)
+        begin, end = columns or (0, self._width)
+        out = np.zeros((min(self._strip, height_px - strip * self._strip), end - begin), np.uint32)
         for piece, data in pieces:
             window = piece.window
+            if window.x1 <= begin or window.x0 >= end:
+                continue
             local = np.frombuffer(imagecodecs.zstd_decode(data), np.uint32).reshape(window.height, window.width)
-            _look_up(out, window.y0 - strip * self._strip, window.x0, local, piece.cluster_offset, cell_of)
+            seen = local[:, max(begin - window.x0, 0) : end - window.x0]
+            at = window.y0 - strip * self._strip, max(window.x0 - begin, 0)
+            _look_up(out, *at, seen, piece.cluster_offset, cell_of)
         return out
 
     def __enter__(self) -> Self:

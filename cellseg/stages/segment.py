@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cellseg.columns import columns_of
 from cellseg.config import InputSettings, SegmentationSettings
 from cellseg.io.atomic import write_json
-from cellseg.io.labels import STRIP_PX, EncodedStrip, encode_strip, write_labels
+from cellseg.io.labels import PART_PX, STRIP_PX, EncodedStrip, encode_parts, write_labels
 from cellseg.io.pixel_size import GIVEN
 from cellseg.io.scratch import ClusterScratch
 from cellseg.io.slide import open_slide
@@ -144,7 +144,7 @@ class _Run(NamedTuple):
             tried.append(judge_found(found, recipe, self.settings, self.inputs.pixel_size))
             if asks_for_another(tried, self.inputs.pixel_size, str(self.image)):
                 return None
-            strips = _strips(scratch, recipe.height_px, found.cell_of, self.workers)
+            strips = _strips(scratch, recipe, found.cell_of, self.workers)
             write_labels(self.labels, strips, height_px=recipe.height_px, width_px=recipe.width_px, mpp=recipe.mpp)
         return found
 
@@ -160,14 +160,20 @@ class _Run(NamedTuple):
 
 
 def _strips(
-    scratch: ClusterScratch, height_px: int, cell_of: NDArray[np.uint32], workers: int
+    scratch: ClusterScratch, recipe: Recipe, cell_of: NDArray[np.uint32], workers: int
 ) -> Iterator[EncodedStrip]:
-    numbers = range(-(-height_px // STRIP_PX))
-    packed = ((strip, scratch.fetch(strip)) for strip in numbers)
-    # compressed by the worker: a strip of a large slide takes hundreds of megabytes, and none is to wait in full
-    return map_tiles(
-        lambda item: encode_strip(scratch.unpack(item[0], item[1], height_px, cell_of)), packed, workers=workers
-    )
+    width = recipe.width_px
+    parts = [(begin, min(begin + PART_PX, width)) for begin in range(0, width, PART_PX)]
+
+    # part by part and compressed by the worker: a strip of a large slide takes hundreds of megabytes
+    def encode(item: tuple[int, Any]) -> EncodedStrip:
+        strip, packed = item
+        return encode_parts(
+            scratch.unpack(strip, packed, recipe.height_px, cell_of, columns=columns) for columns in parts
+        )
+
+    numbers = range(-(-recipe.height_px // STRIP_PX))
+    return map_tiles(encode, ((strip, scratch.fetch(strip)) for strip in numbers), workers=workers)
 
 
 def write_instances(path: Path, found: FoundCells) -> None:

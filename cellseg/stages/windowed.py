@@ -26,6 +26,8 @@ from cellseg.tiles import Tile, WindowGrid
 from cellseg.types import Window
 
 _N_SPREAD = 6
+_STRIP_AREA_PX = 1 << 23
+_LEAST_STRIP_PX = 32
 
 
 class WindowedSegmenter:
@@ -61,11 +63,11 @@ class WindowedSegmenter:
         """
         recipe = job.recipe
         grid = self.grid(job)
-        n_strips = -(-recipe.height_px // STRIP_PX)
-        total = len(grid) + n_strips
-        with ClusterScratch(job.folder, width_px=recipe.width_px, strip_px=STRIP_PX) as windows:
+        strip_px = _strip_px(recipe.width_px)
+        total = len(grid) + -(-recipe.height_px // strip_px)
+        with ClusterScratch(job.folder, width_px=recipe.width_px, strip_px=strip_px) as windows:
             joined, n_at_limit = self._join(job, grid, windows, lambda done: job.progress(done, total))
-            pieces = _settle(job, windows, joined, lambda done: job.progress(len(grid) + done, total))
+            pieces = _settle(job, windows, strip_px, joined, lambda done: job.progress(len(grid) + done, total))
         return self._number(job, joined, pieces, n_at_limit)
 
     def _look_first(self, job: SlideJob) -> None:
@@ -279,17 +281,24 @@ def _check_shape(cells: TileCells, window: Window, method: str) -> None:
         )
 
 
-def _settle(job: SlideJob, windows: ClusterScratch, joined: JoinedCells, report: Callable[[int], None]) -> SlidePieces:
+def _strip_px(width_px: int) -> int:
+    """Rows of a strip that is settled at once: a power of two, fewer on wider slides, for memory not to grow."""
+    return max(_LEAST_STRIP_PX, min(STRIP_PX, 1 << (_STRIP_AREA_PX // width_px).bit_length() - 1))
+
+
+def _settle(
+    job: SlideJob, windows: ClusterScratch, strip_px: int, joined: JoinedCells, report: Callable[[int], None]
+) -> SlidePieces:
     """Give each pixel to the most certain of the cells that claim it; of each cell the largest piece is left.
 
     The pieces of all strips go into the job's scratch.
     """
     joiner, height = PieceJoiner(), job.recipe.height_px
-    numbers = range(-(-height // STRIP_PX))
+    numbers = range(-(-height // strip_px))
 
     def work(item: tuple[int, Any]) -> tuple[StripPieces, Packed]:
         strip, packed = item
-        y0 = strip * STRIP_PX
+        y0 = strip * strip_px
         # cells are numbered from the most certain on, and the scratch lets the least number win
         found = find_pieces(windows.unpack(strip, packed, height, joined.cell_of), y0=y0)
         rows, columns = found.pieces.shape

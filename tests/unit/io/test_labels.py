@@ -15,7 +15,16 @@ import tifffile
 from PIL import Image
 
 from cellseg.errors import LabelError
-from cellseg.io.labels import STRIP_PX, encode_strip, is_bigtiff, open_labels, reduced_shapes, write_labels
+from cellseg.io.labels import (
+    PART_PX,
+    STRIP_PX,
+    encode_parts,
+    encode_strip,
+    is_bigtiff,
+    open_labels,
+    reduced_shapes,
+    write_labels,
+)
 from cellseg.types import Window
 
 RNG = np.random.default_rng(2)
@@ -71,6 +80,14 @@ def test_strips_encoded_before_give_the_same_bytes(tmp_path: Path) -> None:
     write_labels(tmp_path / "b.ome.tif", encoded, height_px=2100, width_px=1300, mpp=0.499)
     assert (tmp_path / "a.ome.tif").read_bytes() == (tmp_path / "b.ome.tif").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"a.ome.tif", "b.ome.tif"}
+
+
+@pytest.mark.parametrize("width", [PART_PX - 3, PART_PX, 2 * PART_PX + 1])
+def test_a_strip_encoded_in_parts_is_the_strip(width: int) -> None:
+    strip = blocks(37, width)
+    whole, parts = encode_strip(strip), encode_parts(strip[:, x : x + PART_PX] for x in range(0, width, PART_PX))
+    assert parts[:2] == whole[:2]
+    np.testing.assert_array_equal(parts.reduced, whole.reduced)
 
 
 def test_it_is_a_tiled_ome_tiff_with_pixel_size(tmp_path: Path) -> None:

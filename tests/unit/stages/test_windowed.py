@@ -85,6 +85,15 @@ def test_every_cut_gives_every_cell_once(name: str, tmp_path: Path) -> None:
         assert not found.seam_joined.any() and found.record["n_seam_cut"] == 0
 
 
+def test_a_wide_slide_is_settled_by_lower_strips_and_comes_out_the_same(tmp_path: Path) -> None:
+    truth = bricks((150, 70_000), height_px=18, width_px=26, mortar_px=0)
+    truth[54:90, 30_004:60_008] = 0
+    truth[56:88, 30_006:60_006] = 7 * truth.max()  # over the border of two strips
+    truth = raster_ids(truth)
+    labels, _ = find(painted(truth), tmp_path, cut_by(4096, 60), workers=2)
+    assert np.array_equal(labels, truth)
+
+
 @pytest.mark.parametrize("shape", [(700, 650), (300, 2000)])
 def test_giants_are_joined_and_said_once(shape: tuple[int, int], tmp_path: Path) -> None:
     truth = giant(shape, share=0.8)
