@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import cv2
 
+Data = TypeVar("Data")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -37,4 +38,30 @@ def map_tiles(function: Callable[[Item], Result], items: Iterable[Item], *, work
                 yield waiting.popleft().result()
         finally:
             for future in waiting:
+                future.cancel()
+
+
+def map_read(
+    read: Callable[[Item], Data], function: Callable[[Item, Data], Result], items: Iterable[Item], *, workers: int
+) -> Iterator[Result]:
+    """As `map_tiles`, with what `read` gives for each item; as many threads read ahead as there are workers.
+
+    So that a slow disk is waited for while other tiles are worked on. At most 2 `workers` + 1 items have been read and
+    not yet been given back as results.
+    """
+    ahead: deque[tuple[Item, Future[Data]]] = deque()
+    with ThreadPoolExecutor(max_workers=max(workers, 1), thread_name_prefix="read") as readers:
+
+        def reading() -> Iterator[tuple[Item, Future[Data]]]:
+            for item in items:
+                ahead.append((item, readers.submit(read, item)))
+                if len(ahead) > max(workers, 1):
+                    yield ahead.popleft()
+            while ahead:
+                yield ahead.popleft()
+
+        try:
+            yield from map_tiles(lambda begun: function(begun[0], begun[1].result()), reading(), workers=workers)
+        finally:
+            for _, future in ahead:
                 future.cancel()

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -41,15 +42,23 @@ from cellseg.stages.late import add_late_columns
 from cellseg.stages.look import find_look
 from cellseg.stages.measured_rows import Given, open_measure_shards, replayed
 from cellseg.stages.preprocess import check_recipe
-from cellseg.stream import map_tiles
+from cellseg.stream import map_read, map_tiles
 from cellseg.tiles import TileGrid
-from cellseg.types import Progress, Slide, silent
+from cellseg.types import Labels, Pixels, Progress, Slide, Window, silent
 
 ROW_GROUP = 32_768
 """Rows of a row group: fixed, so that the file does not depend on tiles."""
 _MAX_CELL_MPX = 100
 """Mpx; the box of a label that is larger is no cell's, and would not fit in bounded memory."""
 _MPP_TOLERANCE = 0.01
+
+
+class Seen(NamedTuple):
+    """What is seen in a window: its labels (h, w) uint32 and pixels (h, w, C)."""
+
+    window: Window
+    labels: Labels
+    pixels: Pixels
 
 
 @dataclass(frozen=True)
@@ -72,13 +81,17 @@ class Source:
         """The classes of the tissue map, if there is one."""
         return () if self.tissue is None else self.tissue.names
 
-    def measure(self, rows: NDArray[np.int64]) -> Values:
-        """What windows around the cells of these rows tell of them, and the rows themselves under "row"."""
-        cells = self.cells.take(rows)
+    def read(self, rows: NDArray[np.int64]) -> Seen:
+        """The window around the cells of these rows."""
         margin = margin_px(self.recipe, self.settings, self.look.field if self.look else None)
-        window = cells.window().grow(margin).clip(self.slide.height, self.slide.width)
+        window = self.cells.take(rows).window().grow(margin).clip(self.slide.height, self.slide.width)
+        return Seen(window, self.labels.read(window), self.slide.read(window))
+
+    def measure(self, rows: NDArray[np.int64], seen: Seen) -> Values:
+        """What the window around the cells of these rows tells of them, and the rows themselves under "row"."""
+        cells = self.cells.take(rows)
         values = measure_window(
-            self.labels.read(window), self.slide.read(window), cells, window,
+            seen.labels, seen.pixels, cells, seen.window,
             recipe=self.recipe, settings=self.settings, detected=self.detected,
             tissue=None if self.tissue is None else self.tissue.columns_of(cells), look=self.look,
             tiles=self.tiles,
@@ -165,7 +178,7 @@ def measure_cells(
         jobs = plan_jobs(cells, parts.agreed["tile_px"] if parts else tile_px)
         first = tuple(column for column in columns if column.family not in LATE_FAMILIES)
         around = measure_slide(cells, recipe=recipe, settings=settings)
-        measured = replayed(parts, jobs) if parts else map_tiles(source.measure, jobs, workers=workers)
+        measured = replayed(parts, jobs) if parts else map_read(source.read, source.measure, jobs, workers=workers)
         whole = (values | {name: column[values["row"]] for name, column in around.items()} for values in measured)
         with _first_pass(out, whole=first == columns) as path:
             with TableWriter(path, first) as writer:

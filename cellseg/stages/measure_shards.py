@@ -16,7 +16,7 @@ from cellseg.stages.look import find_look
 from cellseg.stages.measure import open_source, plan_jobs
 from cellseg.stages.measured_rows import KIND, Given, pack_rows, rows_schema
 from cellseg.stages.shard_tiles import ShardOf
-from cellseg.stream import map_tiles
+from cellseg.stream import map_read
 from cellseg.types import Progress, silent
 
 _CELL_PX = 1000
@@ -66,7 +66,7 @@ def measure_shard(
         schema = rows_schema(measured_columns(recipe, settings, source.tissue_names))
         header = ShardHeader(KIND, made_of, {"tile_px": tile_px}, part.start, part.stop, len(jobs))
         with write_shard(out, schema) as writer:
-            measured = map_tiles(source.measure, jobs[part.start : part.stop], workers=workers)
+            measured = map_read(source.read, source.measure, jobs[part.start : part.stop], workers=workers)
             for done, values in enumerate(measured, start=1):
                 writer.write(pack_rows(values, schema))
                 progress(source.n_tiles * (len(part) + done) // len(part), 2 * source.n_tiles)

@@ -39,9 +39,9 @@ from cellseg.preprocess_config import PreprocessSettings
 from cellseg.stages.quality_picture import draw_quality, write_png
 from cellseg.stages.size_gate import settle_size
 from cellseg.stages.slide_quality import judge_slide, write_tiles
-from cellseg.stream import map_tiles
+from cellseg.stream import map_read
 from cellseg.tiles import Tile, TileGrid
-from cellseg.types import PixelSize, Progress, Slide, Stain, silent
+from cellseg.types import Pixels, PixelSize, Progress, Slide, Stain, silent
 
 THUMBNAIL_PX = 1024
 _SAMPLES = 1_000_000
@@ -222,12 +222,12 @@ def _count_slide(slide: Slide, draft: Recipe, *, tile_px: int, workers: int, pro
     )  # fmt: skip
     gray = gray_plane(draft)
 
-    def count(tile: Tile) -> TileCounts:
-        pixels = slide.read(tile.read)
+    def count(tile: Tile, pixels: Pixels) -> TileCounts:
         return count_tile(pixels, gray.render(pixels), tile.read, tile.core, counts)
 
     grid = TileGrid(slide.height, slide.width, tile_px, context_px=1)
-    for done, part in enumerate(map_tiles(count, grid.tiles(), workers=workers), start=1):
+    counted = map_read(lambda tile: slide.read(tile.read), count, grid.tiles(), workers=workers)
+    for done, part in enumerate(counted, start=1):
         add_tile(counts, part)
         progress(done, len(grid))
     return counts

@@ -27,9 +27,9 @@ from cellseg.segment.threshold import (
 )
 from cellseg.stages.shard_tiles import Packed, read_basins, tile_of
 from cellseg.stages.slide_cells import REACH_BLOCKS, FoundCells, SlideJob
-from cellseg.stream import map_tiles
+from cellseg.stream import map_read
 from cellseg.tiles import Tile, TileGrid
-from cellseg.types import Slide
+from cellseg.types import Pixels, Slide, Window
 
 
 class _Job(NamedTuple):
@@ -158,19 +158,24 @@ def _count_signal(job: _Job, tiles: Iterable[Tile], whole: SlideJob) -> NDArray[
     # one pixel at least: the last column of a core has its right neighbour in the next tile
     reach = max(smoothing_reach_px(job.sigma_px), 1)
 
-    def count(tile: Tile) -> NDArray[np.int64] | None:
-        if not job.tissue.any_in(tile.core):
+    def window(tile: Tile) -> Window:
+        return tile.core.grow(reach).clip(job.recipe.height_px, job.recipe.width_px)
+
+    def read(tile: Tile) -> Pixels | None:
+        return job.slide.read(window(tile)) if job.tissue.any_in(tile.core) else None
+
+    def count(tile: Tile, pixels: Pixels | None) -> NDArray[np.int64] | None:
+        if pixels is None:
             return None
-        read = tile.core.grow(reach).clip(job.recipe.height_px, job.recipe.width_px)
-        raw = job.signal.plane.render(job.slide.read(read))
-        rows, columns = tile.core.inside(read)
+        raw = job.signal.plane.render(pixels)
+        rows, columns = tile.core.inside(window(tile))
         inside, tissue = smooth_signal(raw, job.sigma_px)[rows, columns], job.tissue.expand(tile.core)
         levels = np.ascontiguousarray(inside if tissue.all() else inside[tissue][None])
         steps = count_steps(raw, tissue, rows.start, columns.start)
         return np.stack([count_levels(levels, SIGNAL_MAX + 1), steps])
 
     total, chosen = np.zeros((2, SIGNAL_MAX + 1), np.int64), list(tiles)
-    for done, part in enumerate(map_tiles(count, chosen, workers=whole.workers), start=1):
+    for done, part in enumerate(map_read(read, count, chosen, workers=whole.workers), start=1):
         if part is not None:
             total += part
         whole.progress(done, len(chosen))
@@ -180,11 +185,14 @@ def _count_signal(job: _Job, tiles: Iterable[Tile], whole: SlideJob) -> NDArray[
 def _find_tiles(job: _Job, tiles: Iterable[Tile], threshold: Threshold, whole: SlideJob) -> Iterator[FoundBasins]:
     join, stride = joining(job.settings, mpp=job.recipe.mpp), job.recipe.width_px
 
-    def work(tile: Tile) -> FoundBasins:
+    def read(tile: Tile) -> Pixels | None:
+        return job.slide.read(tile.read) if threshold.found and job.reach.any_in(tile.read) else None
+
+    def work(tile: Tile, pixels: Pixels | None) -> FoundBasins:
         core = tile.core
-        if not threshold.found or not job.reach.any_in(tile.read):
+        if pixels is None:
             return FoundBasins(tile, None)
-        heights = _landscape(job, tile, threshold)
+        heights = _landscape(job, tile, pixels, threshold)
         rows, columns = core.inside(tile.read)
         basins = find_basins(
             heights, (rows.start, rows.stop, columns.start, columns.stop),
@@ -192,7 +200,7 @@ def _find_tiles(job: _Job, tiles: Iterable[Tile], threshold: Threshold, whole: S
         )  # fmt: skip
         return FoundBasins(tile, (basins, whole.scratch.pack(core, basins.labels)))
 
-    return map_tiles(work, tiles, workers=whole.workers)
+    return map_read(read, work, tiles, workers=whole.workers)
 
 
 def _replayed(whole: SlideJob, grid: TileGrid) -> Iterator[FoundBasins]:
@@ -207,9 +215,9 @@ def _replayed(whole: SlideJob, grid: TileGrid) -> Iterator[FoundBasins]:
         batch = next(batches, None)
 
 
-def _landscape(job: _Job, tile: Tile, threshold: Threshold) -> NDArray[np.uint16]:
+def _landscape(job: _Job, tile: Tile, pixels: Pixels, threshold: Threshold) -> NDArray[np.uint16]:
     mpp = job.recipe.mpp
-    signal = smooth_signal(job.signal.plane.render(job.slide.read(tile.read)), job.sigma_px)
+    signal = smooth_signal(job.signal.plane.render(pixels), job.sigma_px)
     # pixel by pixel, so that skipping tiles without tissue changes nothing
     near_tissue = foreground(signal, threshold, job.settings, mpp=mpp) & job.reach.expand(tile.read)
     mask = clean_foreground(near_tissue, job.settings, mpp=mpp)

@@ -21,9 +21,9 @@ from cellseg.segment.pieces import PieceJoiner, SlidePieces, StripPieces, find_p
 from cellseg.segment.twins import JoinedCells, WindowJoiner
 from cellseg.stages.shard_tiles import Packed, read_cells, tile_of
 from cellseg.stages.slide_cells import REACH_BLOCKS, FoundCells, SlideJob
-from cellseg.stream import map_tiles
+from cellseg.stream import map_read, map_tiles
 from cellseg.tiles import Tile, WindowGrid
-from cellseg.types import Window
+from cellseg.types import Pixels, Window
 
 _N_SPREAD = 6
 _STRIP_AREA_PX = 1 << 23
@@ -124,12 +124,18 @@ class WindowedSegmenter:
         """
         reach = job.tissue.grown(REACH_BLOCKS)
 
-        def work(tiles: Sequence[Tile]) -> list[tuple[Tile, TileCells, Packed]]:
-            found = self._find_cells(job.slide.read, [tile.read for tile in tiles])
+        def read(tiles: Sequence[Tile]) -> dict[Window, Pixels]:
+            return {tile.read: job.slide.read(tile.read) for tile in tiles}
+
+        def work(tiles: Sequence[Tile], seen: dict[Window, Pixels]) -> list[tuple[Tile, TileCells, Packed]]:
+            # what a segmenter asks for besides its own windows is read when it does
+            found = self._find_cells(
+                lambda window: seen[window] if window in seen else job.slide.read(window), [tile.read for tile in tiles]
+            )
             return [(t, cells, scratch.pack(t.read, cells.labels)) for t, cells in zip(tiles, found, strict=True)]
 
         wanted = (tile for tile in tiles if job.recipe.assessable and reach.any_in(tile.read))
-        for batch in map_tiles(work, _batches(wanted, self._batch_size()), workers=job.workers):
+        for batch in map_read(read, work, _batches(wanted, self._batch_size()), workers=job.workers):
             yield from batch
 
     def grid(self, job: SlideJob) -> WindowGrid:

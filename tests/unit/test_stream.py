@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from cellseg.stream import map_tiles
+from cellseg.stream import map_read, map_tiles
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -66,3 +66,51 @@ def test_reader_that_stops_ends_the_run() -> None:
     before = threading.active_count()
     time.sleep(0.02)
     assert threading.active_count() <= before
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_items_are_read_while_others_are_worked_on(workers: int) -> None:
+    begun = [threading.Event() for _ in range(8)]
+
+    def read(item: int) -> int:
+        begun[item].set()
+        return 10 * item
+
+    def work(item: int, data: int) -> tuple[int, int]:
+        # an error unless the next one is being read by then
+        assert begun[min(item + 1, 7)].wait(timeout=20)
+        return item, data
+
+    assert list(map_read(read, work, range(8), workers=workers)) == [(item, 10 * item) for item in range(8)]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_no_more_is_read_than_is_soon_worked_on(workers: int) -> None:
+    n_read = 0
+    lock = threading.Lock()
+
+    def read(item: int) -> int:
+        nonlocal n_read
+        with lock:
+            n_read += 1
+        return item
+
+    for done, _ in enumerate(map_read(read, lambda item, data: item, range(60), workers=workers), start=1):
+        time.sleep(0.001)
+        assert n_read - done <= 2 * workers + 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_cannot_be_read_ends_the_run_in_its_turn(workers: int) -> None:
+    begun: list[int] = []
+
+    def read(item: int) -> int:
+        begun.append(item)
+        if item == 3:
+            raise KeyError("tile 3")
+        return item
+
+    seen = []
+    with pytest.raises(KeyError, match="tile 3"):
+        seen.extend(map_read(read, lambda item, data: item, range(1000), workers=workers))
+    assert seen == [0, 1, 2] and max(begun) <= 3 + 2 * workers + 1
