@@ -7,6 +7,7 @@ read.
 
 from __future__ import annotations
 
+import base64
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +19,10 @@ import tifffile
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-PLANTED = ("Roe^Jane", "BARCODE-4711", "Operator Smith")
-LABEL_COLOUR = (200, 30, 60)
+PATIENT, BARCODE, OPERATOR = "Wintersmoor^Theodolinde", "ZQX-4711-KJW", "Featherstone Quill"
+ACCESSION = "ACC/0815/XQJ"
+PLANTED = (PATIENT, BARCODE, OPERATOR, ACCESSION)
+LABEL_COLOUR = (30, 250, 90)
 JPEG, JPEG_2000, NATIVE = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.1"
 _WSI = "1.2.840.10008.5.1.4.1.1.77.1.6"
 
@@ -75,8 +78,14 @@ def _write_instance(
     d.SOPClassUID, d.SOPInstanceUID = UID(_WSI), uid
     d.StudyInstanceUID, d.SeriesInstanceUID, d.FrameOfReferenceUID = "1.2.3", series, f"{series}.99"
     d.ImageType, d.Modality, d.InstanceNumber = kind, "SM", number
-    d.PatientName, d.ContainerIdentifier, d.OperatorsName = PLANTED
-    d.BarcodeValue, d.PatientID, d.StudyDate, d.ContentDate = PLANTED[1], PLANTED[0], "20240131", "20240131"
+    d.PatientName, d.ContainerIdentifier, d.OperatorsName, d.AccessionNumber = PLANTED
+    d.BarcodeValue, d.PatientID, d.StudyDate, d.ContentDate = BARCODE, PATIENT, "20240131", "20240131"
+    d.ReferringPhysicianName = d.InstitutionName = OPERATOR
+    d.PatientComments, d.StudyID, d.SeriesDescription, d.StudyDescription = PATIENT, ACCESSION, BARCODE, PATIENT
+    specimen = Dataset()
+    specimen.SpecimenIdentifier, specimen.SpecimenUID = ACCESSION, f"{series}.98"
+    specimen.SpecimenShortDescription, specimen.SpecimenPreparationSequence = PATIENT, []
+    d.SpecimenDescriptionSequence, d.ContainerTypeCodeSequence, d.LabelText = [specimen], [], PATIENT
     d.Manufacturer, d.VolumetricProperties, d.DimensionOrganizationType = "Maker", "VOLUME", "TILED_FULL"
     d.ImagedVolumeHeight, d.ImagedVolumeWidth, d.ImagedVolumeDepth = extent_um[0] / 1000, extent_um[1] / 1000, 0.001
     d.SamplesPerPixel, d.PixelRepresentation = (3, 0) if colour else (1, 0)
@@ -187,9 +196,12 @@ def write_ome_zarr(
     names = ("Red", "Green", "Blue") if names is None else names
     colours = colours or ("FFFFFF",) * len(names)
     metadata = {
-        "multiscales": [{"version": version, "name": PLANTED[0], "axes": told, "datasets": datasets}],
-        "omero": {"channels": [{"label": n, "color": c} for n, c in zip(names, colours, strict=True)]},
-        "operator": PLANTED[2],
+        "multiscales": [
+            {"version": version, "name": PATIENT, "axes": told, "datasets": datasets, "metadata": {"method": OPERATOR}}
+        ],
+        "omero": {"name": BARCODE, "channels": [{"label": n, "color": c} for n, c in zip(names, colours, strict=True)]},
+        "operator": OPERATOR,
+        "accession": ACCESSION,
     }
     group.attrs.update(metadata if form == 2 else {"ome": metadata | {"version": version}})
     return folder.parent if wrapped else folder
@@ -208,7 +220,7 @@ def write_aperio(folder: Path, image: Image, *, mpp: float = 0.5, power: float =
     height, width = image.shape[:2]
     said = (
         f"Aperio Image Library v11.2.1 \r\n{width}x{height} [0,0 {width}x{height}] (256x256) |AppMag = {power:g}"
-        f"|MPP = {mpp}|User = {PLANTED[2]}|Barcode = {PLANTED[1]}|Patient = {PLANTED[0]}|Date = 12/29/09"
+        f"|MPP = {mpp}|User = {OPERATOR}|Barcode = {BARCODE}|Patient = {PATIENT}|Title = {ACCESSION}|Date = 12/29/09"
     )
     with tifffile.TiffWriter(path) as file:
         whole = {"photometric": "rgb", "metadata": None, "software": False}
@@ -228,7 +240,8 @@ def write_trestle(folder: Path, image: Image, *, mpp: float = 0.5, power: float 
         for level, factor in ((image, 1), (half(image), 2)):
             file.write(
                 level, tile=(256, 256), photometric="rgb", software="MedScan 1.0", metadata=None,
-                description=f"Background Color=E6E6E6;Objective Power={power:g};Patient={PLANTED[0]}",
+                description=f"Background Color=E6E6E6;Objective Power={power:g};Patient={PATIENT};User={OPERATOR};"
+                f"Barcode={BARCODE};Case={ACCESSION}",
                 resolution=(mpp * factor, mpp * factor), resolutionunit="NONE",
             )  # fmt: skip
     return path, image
@@ -256,10 +269,18 @@ def write_philips(folder: Path, image: Image, *, mpp: float = 0.5) -> Written:
         f'<DataObject ObjectType="DPScannedImage">{attribute("PIM_DP_IMAGE_TYPE", "WSI")}{spacing(1)}'
         f"{array('PIIM_PIXEL_DATA_REPRESENTATION_SEQUENCE', '', levels)}</DataObject>"
     )
+    picture = base64.b64encode(_jpeg(label_image())).decode()
+    label = "".join(
+        f'<DataObject ObjectType="DPScannedImage">{attribute("PIM_DP_IMAGE_TYPE", kind)}'
+        f"{attribute('PIM_DP_IMAGE_DATA', picture)}</DataObject>"
+        for kind in ("LABELIMAGE", "MACROIMAGE")
+    )
     xml = (
         '<?xml version="1.0" encoding="UTF-8" ?><DataObject ObjectType="DPUfsImport">'
-        f"{attribute('DICOM_MANUFACTURER', 'PHILIPS')}{attribute('PIM_DP_UFS_BARCODE', PLANTED[1])}"
-        f"{attribute('DICOM_OPERATORS_NAME', PLANTED[2])}{array('PIM_DP_SCANNED_IMAGES', '', scanned)}</DataObject>"
+        f"{attribute('DICOM_MANUFACTURER', 'PHILIPS')}{attribute('PIM_DP_UFS_BARCODE', BARCODE)}"
+        f"{attribute('DICOM_OPERATORS_NAME', OPERATOR)}{attribute('DICOM_PATIENT_NAME', PATIENT)}"
+        f"{attribute('DICOM_ACCESSION_NUMBER', ACCESSION)}{array('PIM_DP_SCANNED_IMAGES', '', scanned + label)}"
+        "</DataObject>"
     )
     with tifffile.TiffWriter(path) as file:
         whole = {"photometric": "rgb", "metadata": None, "software": "Philips DP v1.0"}
@@ -296,8 +317,9 @@ def write_leica(folder: Path, image: Image, *, mpp: float = 0.5, power: float = 
     corner = [1000 * side for side in LEICA_CORNER_UM]
     xml = (
         '<?xml version="1.0"?><scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01" uuid="urn:uuid:0">'
-        f'<collection name="{PLANTED[0]}" uuid="urn:uuid:1" sizeX="{sides[0]}" sizeY="{sides[1]}"><barcode>'
-        f"{PLANTED[1]}</barcode>{area(0, (120, 100), (0, 0, sides[1], sides[0]), 0.6, [0])}"
+        f'<collection name="{PATIENT}" uuid="urn:uuid:1" sizeX="{sides[0]}" sizeY="{sides[1]}"><barcode>'
+        f'{BARCODE}</barcode><supplementalImage user="{OPERATOR}" case="{ACCESSION}"/>'
+        f"{area(0, (120, 100), (0, 0, sides[1], sides[0]), 0.6, [0])}"
         f"{area(1, (height, width), (*corner, 1000 * height * mpp, 1000 * width * mpp), power, [1, 2])}"
         "</collection></scn>"
     )
@@ -327,8 +349,8 @@ def write_ventana(folder: Path, image: Image, *, mpp: float = 0.5, power: float 
         for y0, x0, y1, x1, direction in pairs
     )
     scan = (
-        f'<iScan Z-layers="1" Magnification="{power:g}" ScanRes="{mpp}" UserName="{PLANTED[2]}" '
-        f'Barcode1D="{PLANTED[1]}"></iScan>'
+        f'<iScan Z-layers="1" Magnification="{power:g}" ScanRes="{mpp}" UserName="{OPERATOR}" '
+        f'Barcode1D="{BARCODE}" Barcode2D="{ACCESSION}" SlideAnnotation="{PATIENT}"></iScan>'
     )
     areas = (
         '<EncodeInfo Ver="2"><SlideInfo/><SlideStitchInfo><ImageInfo AOIScanned="1" AOIIndex="0" Width="256" '
@@ -357,7 +379,8 @@ def write_hamamatsu(folder: Path, image: Image, *, mpp: float = 0.5, power: floa
                 extratags=[
                     (271, "s", 0, "Hamamatsu", True), (272, "s", 0, "C9600-12", True), (65420, 4, 1, 1, True),
                     (65421, 11, 1, lens, True), (65422, 9, 1, 0, True), (65423, 9, 1, 0, True), (65424, 9, 1, 0, True),
-                    (65427, "s", 0, PLANTED[1], True), (65442, "s", 0, PLANTED[2], True),
+                    (65427, "s", 0, BARCODE, True), (65442, "s", 0, OPERATOR, True),
+                    (65449, "s", 0, f"Patient={PATIENT}\r\nBarcode={BARCODE}\r\nCase={ACCESSION}\r\n", True),
                 ],
             )  # fmt: skip
     return path, np.asarray(imagecodecs.jpeg8_decode(_jpeg(image)))
@@ -381,7 +404,7 @@ def write_hamamatsu_vms(folder: Path, image: Image, *, mpp: float = 0.5, power: 
         "[Virtual Microscope Specimen]\nNoLayers=1\nNoJpegColumns=2\nNoJpegRows=1\nImageFile=part0.jpg\n"
         "ImageFile(1,0)=part1.jpg\nMapFile=map.jpg\nMacroImage=macro.jpg\n"
         f"PhysicalWidth={round(width * mpp * 1000)}\nPhysicalHeight={round(height * mpp * 1000)}\n"
-        f"SourceLens={power:g}\nReference={PLANTED[1]}\nUserName={PLANTED[2]}\n"
+        f"SourceLens={power:g}\nReference={BARCODE}\nUserName={OPERATOR}\nPatient={PATIENT}\nCase={ACCESSION}\n"
     )
     return path, np.concatenate([imagecodecs.jpeg8_decode(part) for part in parts], axis=1)
 
@@ -415,7 +438,8 @@ def write_mirax(folder: Path, image: Image, *, mpp: float = 0.5, power: float = 
         body += struct.pack("<4i", 0, here + 8, len(page), 0) + b"".join(struct.pack("<4i", *record) for record in page)
     (inner / "Index.dat").write_bytes(head + struct.pack("<2i", first, 0) + table + body)
     said = [
-        f"[GENERAL]\nSLIDE_VERSION=01.02\nSLIDE_ID={identity}\nSLIDE_NAME={PLANTED[0]}\nIMAGENUMBER_X={columns}\n"
+        f"[GENERAL]\nSLIDE_VERSION=01.02\nSLIDE_ID={identity}\nSLIDE_NAME={PATIENT}\nPROJECT_NAME={ACCESSION}\n"
+        f"SLIDE_CREATOR={OPERATOR}\nSLIDE_BARCODE={BARCODE}\nIMAGENUMBER_X={columns}\n"
         f"IMAGENUMBER_Y={rows}\nOBJECTIVE_MAGNIFICATION={power:g}\n[HIERARCHICAL]\nHIER_COUNT=1\nNONHIER_COUNT=0\n"
         "INDEXFILE=Index.dat\nHIER_0_NAME=Slide zoom level\nHIER_0_COUNT=2\nHIER_0_VAL_0_SECTION=LEVEL_0\n"
         "HIER_0_VAL_1_SECTION=LEVEL_1\n[DATAFILE]\nFILE_COUNT=1\nFILE_0=Data0000.dat\n"

@@ -21,6 +21,7 @@ from cellseg.errors import ImageError
 from cellseg.io.closing import Closing
 from cellseg.io.pixel_size import parse_number, pixel_size_from, power_from
 from cellseg.io.raster import check_window
+from cellseg.io.reader_faults import what_it_said
 from cellseg.types import Level, Pixels, PixelSize, Window
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ DICOM_AT, DICOM_MAGIC = 128, b"DICM"
 """Every DICOM file has these four bytes there."""
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _DIRECTORY = "1.2.840.10008.1.3.10"
+_OTHER_KINDS = ("LABEL", "OVERVIEW", "THUMBNAIL")
 _OPTICAL_PATHS = 0x00480105
-_MAX_REASON = 300
 _CURE = "copy all files of the slide again, or export it as OME-TIFF"
 
 
@@ -152,10 +153,10 @@ class DicomSlide(Closing):
         except ImageError:
             raise
         except Exception as error:  # the decoders' and wsidicom's errors have no common root
-            raise self._failed(act, " ".join(str(error).split()) or type(error).__name__) from error
+            raise self._failed(act, what_it_said(error, self.path)) from error
 
     def _failed(self, act: str, reason: str) -> ImageError:
-        return ImageError(f"{self.path}: cannot be {act} by wsidicom ({reason[:_MAX_REASON]}); {_CURE}")
+        return ImageError(f"{self.path}: cannot be {act} by wsidicom ({reason}); {_CURE}")
 
     def close(self) -> None:
         """Give the files back."""
@@ -175,7 +176,7 @@ def _find_files(path: Path) -> list[_Header]:
     if own and own.sop_class == _DIRECTORY:
         raise ImageError(f"{path}: a DICOMDIR, which only lists files; name the slide's folder, or one of its files")
     if own and own.kind != "VOLUME":
-        what = f"the {own.kind.lower()}" if own.kind else "no image"
+        what = f"the {own.kind.lower()}" if own.kind in _OTHER_KINDS else "no image of the specimen"
         raise ImageError(f"{path}: {what} of a DICOM slide; expected one of its VOLUME images, or the slide's folder")
     files = sorted(file for file in folder.iterdir() if file.is_file() and _claims_dicom(file))
     headers = [own if own and file == path else _read_header(file) for file in files]
@@ -215,17 +216,20 @@ def _read_header(path: Path) -> _Header:
         return _Header(path, sop_class, kind, str(told.get("SeriesInstanceUID", "")), power)
     except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, struct.error,
             NotImplementedError, pydicom.errors.InvalidDicomError) as error:  # fmt: skip
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{path}: cannot be opened by pydicom, of wsidicom ({reason}); {_CURE}") from error
+        said = what_it_said(error, path)
+        raise ImageError(f"{path}: cannot be opened by pydicom, of wsidicom ({said}); {_CURE}") from error
 
 
 def _quiet_pydicom() -> Any:  # noqa: ANN401  a module
     """pydicom, told to take values as they are: what matters of them is checked here, and their text is not shown."""
+    import warnings
+
     import pydicom
     import pydicom.errors
     import pydicom.filereader
 
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     for name in ("pydicom", "wsidicom"):
+        warnings.filterwarnings("ignore", module=rf"{name}\b")
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return pydicom

@@ -20,6 +20,7 @@ from cellseg.io.closing import Closing
 from cellseg.io.ome import UM_PER_UNIT, parse_ome
 from cellseg.io.pixel_size import pixel_size_from, power_from
 from cellseg.io.raster import check_window
+from cellseg.io.reader_faults import LEFT_OUT, what_it_said
 from cellseg.types import Level, Pixels, PixelSize, Window
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 """A folder that holds one of these is part of a Zarr hierarchy."""
+_AXES = "tczyx"
 _VERSIONS = ("0.4", "0.5")
 _UM_PER_NAME = UM_PER_UNIT | {
     "meter": 1e6, "decimeter": 1e5, "centimeter": 1e4, "millimeter": 1e3, "nanometer": 1e-3, "picometer": 1e-6,
@@ -35,7 +37,6 @@ _UM_PER_NAME = UM_PER_UNIT | {
 _RGB_NAMES = (("red", "green", "blue"), ("r", "g", "b"))
 _RGB_COLOURS = ("FF0000", "00FF00", "0000FF")
 _NUMBERED = re.compile(r"(channel)?[ _:-]*\d*", re.IGNORECASE)
-_MAX_REASON = 300
 _CURE = "copy the folder again with everything in it, or export the image as OME-TIFF"
 
 
@@ -69,8 +70,9 @@ class Multiscale(_Told):
     @model_validator(mode="after")
     def _check_axes(self) -> Self:
         names = [axis.name for axis in self.axes]
-        if len(set(names)) != len(names) or not {"y", "x"} <= set(names) or not set(names) <= set("tczyx"):
-            raise ValueError(f"axes {', '.join(names)}; expected y and x, and of t, c, z no others")
+        if len(set(names)) != len(names) or not {"y", "x"} <= set(names) or not set(names) <= set(_AXES):
+            told = ", ".join(name if name in _AXES else LEFT_OUT for name in names)
+            raise ValueError(f"axes {told}; expected y and x, and of t, c, z no others")
         return self
 
     def um(self, axis: str) -> float | None:
@@ -132,7 +134,10 @@ class ZarrSlide(Closing):
         image = told.multiscales[0]
         version = told.version or image.version or _VERSIONS[0]
         if version not in _VERSIONS:
-            raise ImageError(f"{self.path}: OME-Zarr {version}; expected {' or '.join(_VERSIONS)}; convert the image")
+            told_version = version if re.fullmatch(r"[\d.]{1,8}", version) else "of no known version"
+            raise ImageError(
+                f"{self.path}: OME-Zarr {told_version}; expected {' or '.join(_VERSIONS)}; convert the image"
+            )
         self._axes = tuple(axis.name for axis in image.axes)
         group = zarr.open_group(str(folder), mode="r", use_consolidated=False)
         self._arrays = [open_array(group, dataset.path) for dataset in image.datasets]
@@ -214,8 +219,8 @@ class ZarrSlide(Closing):
                 "image again"
             ) from error
         except Exception as error:  # the codecs' and zarr's errors have no common root
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ImageError(f"{self.path}: cannot be {act} by zarr ({reason[:_MAX_REASON]}); {_CURE}") from error
+            said = what_it_said(error, self.path)
+            raise ImageError(f"{self.path}: cannot be {act} by zarr ({said}); {_CURE}") from error
 
     def close(self) -> None:
         """Let the arrays go; no file stays open between reads."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cellseg.errors import ImageError
 from cellseg.io.closing import Closing
 from cellseg.io.pixel_size import pixel_size_of_density
+from cellseg.io.reader_faults import what_it_said
 from cellseg.types import Level, Pixels, PixelSize, Window
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -130,7 +131,9 @@ def decode_raster(path: Path, kind: str) -> NDArray[Any]:
         decode = imagecodecs.png_decode if kind == "PNG" else imagecodecs.jpeg8_decode
         pixels: NDArray[Any] = decode(data)
     except (OSError, RuntimeError, ValueError) as error:
-        raise ImageError(f"{path}: the {kind} data is damaged ({error}); copy or export it again") from error
+        raise ImageError(
+            f"{path}: the {kind} data is damaged ({what_it_said(error, path)}); copy or export it again"
+        ) from error
     return pixels
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cellseg.errors import ImageError
 from cellseg.io.ome import TiffPage
 from cellseg.io.raster import jpeg_frame, jpeg_is_complete
+from cellseg.io.reader_faults import what_it_said
 from cellseg.types import Window
 
 CACHE_BYTES = 64 << 20
@@ -200,7 +201,8 @@ class PageReader:
             raise
         # codecs raise their own errors, all of them RuntimeErrors; tifffile raises ValueErrors
         except (RuntimeError, ValueError, OSError, NotImplementedError, TypeError) as error:
-            raise ImageError(f"{where} cannot be decoded by imagecodecs ({error}); {_CURE}") from error
+            said = what_it_said(error, self._path)
+            raise ImageError(f"{where} cannot be decoded by imagecodecs ({said}); {_CURE}") from error
         pixels: NDArray[Any] = decoded.reshape(decoded.shape[-3:])
         if pixels.shape[0] < need.height or pixels.shape[1] < need.width or pixels.shape[2] != self.samples:
             raise ImageError(f"{where} decodes to {pixels.shape}, expected {need.height} x {need.width} px; {_CURE}")

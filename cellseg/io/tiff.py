@@ -19,6 +19,7 @@ from cellseg.io.closing import Closing
 from cellseg.io.ome import TiffPage, parse_ome
 from cellseg.io.pixel_size import objective_power_of_tiff, pixel_size_of_tiff
 from cellseg.io.raster import check_window
+from cellseg.io.reader_faults import what_it_said
 from cellseg.io.segments import CACHE_BYTES, STRIP_CACHE_BYTES, PageReader, SegmentCache
 from cellseg.types import Level, Pixels, PixelSize, Window
 
@@ -164,9 +165,8 @@ def open_tiff(path: Path) -> Iterator[TiffPage]:
                 raise ImageError(f"{path}: a TIFF without pixels; expected at least 1 x 1 px; export it again")
             yield tiff
     except _DAMAGED as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(
-            f"{path}: truncated or damaged TIFF, says tifffile ({reason}); copy or export it again"
+            f"{path}: truncated or damaged TIFF, says tifffile ({what_it_said(error, path)}); copy or export it again"
         ) from error
 
 

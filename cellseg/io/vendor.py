@@ -16,6 +16,7 @@ from cellseg.errors import ImageError
 from cellseg.io.closing import Closing
 from cellseg.io.pixel_size import parse_number, pixel_size_from, power_from
 from cellseg.io.raster import check_window
+from cellseg.io.reader_faults import what_it_said
 from cellseg.types import Level, Pixels, PixelSize, Window
 
 if TYPE_CHECKING:
@@ -113,9 +114,10 @@ class VendorSlide(Closing):
         return np.asarray(np.floor(mixed + 0.5), np.uint8)
 
     def _failed(self, act: str, error: Exception) -> ImageError:
+        said = what_it_said(error, self.path)
         return ImageError(
-            f"{self.path}: cannot be {act} by OpenSlide ({' '.join(str(error).split())}); copy it again with all files "
-            "that belong to it, or export it as OME-TIFF"
+            f"{self.path}: cannot be {act} by OpenSlide ({said}); copy it again with all files that belong to it, or "
+            "export it as OME-TIFF"
         )
 
     def close(self) -> None:

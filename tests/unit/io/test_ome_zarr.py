@@ -141,7 +141,7 @@ def image_of(told):
         (lambda told: told.pop("multiscales"), "without an OME-Zarr image"),
         (lambda told: image_of(told).update(version="0.1"), "OME-Zarr 0.1; expected 0.4 or 0.5"),
         (lambda told: image_of(told).update(axes=["y", "x"]), "not that of OME-Zarr 0.4 or 0.5"),
-        (lambda told: image_of(told)["axes"][0].update(name="angle"), "axes angle, c, z, y, x; expected y and x"),
+        (lambda told: image_of(told)["axes"][0].update(name="angle"), "axes …, c, z, y, x; expected y and x"),
         (lambda told: image_of(told)["datasets"][0].update(path="gone"), r"cannot be opened by zarr \(.*gone"),
         (lambda told: image_of(told)["datasets"].reverse(), "first level is not the largest"),
         (lambda told: told.update({"image-label": {}}), "a label image"),
