@@ -2,6 +2,7 @@
 
     python benchmarks/scale.py [--sizes 10000 20000] [--workers 2] [--folder DIR]
     python benchmarks/scale.py --whole-slide --sizes 10000 30000 100000
+    python benchmarks/scale.py --whole-slide --sizes 10000 30000 --method maskrcnn
 
 Simulates an H&E slide of each size (tiled JPEG TIFF) and runs every stage as its own command, as the workflow does:
 tissue throughout, at 0.5 um with about 2,600 nuclei a Mpx; or, with `--whole-slide`, as a 40x scanner gives it: at
@@ -48,7 +49,7 @@ def run(*arguments: str) -> tuple[float, float]:
     return time.perf_counter() - start, peak / MIB
 
 
-def chain(image: Path, out: Path, workers: int) -> list[tuple[str, float, float]]:
+def chain(image: Path, out: Path, workers: int, method: str) -> list[tuple[str, float, float]]:
     """Stage, seconds and peak MiB of the whole chain on one slide."""
     labels, measured, verdicts = out / "labels.ome.tif", out / "measurements.parquet", out / "verdicts.parquet"
     recipe, reference, tables = out / "recipe", out / "reference.json", out / "tables"
@@ -56,7 +57,7 @@ def chain(image: Path, out: Path, workers: int) -> list[tuple[str, float, float]
     threads = ("--workers", str(workers))
     commands = [
         ("preprocess", str(image), "-o", str(recipe), "--stain", "he", *threads),
-        ("segment", str(image), "-o", str(labels), "--recipe", str(recipe), *threads),
+        ("segment", str(image), "-o", str(labels), "--recipe", str(recipe), "--method", method, *threads),
         ("measure", str(image), str(labels), "-o", str(measured), "--recipe", str(recipe), *threads),
         ("reference", str(measured), "-o", str(reference), "--stain", "he"),
         ("classify", str(measured), "-o", str(verdicts), "--recipe", str(recipe), "--reference", str(reference)),
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10000, 20000])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--whole-slide", action="store_true", help="a third of the slide is tissue, the rest glass")
+    parser.add_argument("--method", default="threshold", help="of segmentation")
     parser.add_argument("--folder", type=Path, help="keep slides and results here; default: a temporary folder")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -82,14 +84,16 @@ def main() -> None:
         # the first run compiles the loops; it is not counted
         small = folder / "warm.tif"
         simulate_slide(small, height_px=1024, width_px=1024, seed=0)
-        chain(small, folder / "warm", given.workers)
+        chain(small, folder / "warm", given.workers, given.method)
         for size_px in given.sizes:
             image = folder / f"slide_{size_px}.tif"
             options = WHOLE_SLIDE if given.whole_slide else {}
             n_nuclei = simulate_slide(image, height_px=size_px, width_px=size_px, seed=1, **options)
-            stages = chain(image, folder / f"results_{size_px}", given.workers)
+            stages = chain(image, folder / f"results_{size_px}", given.workers, given.method)
             mpx = size_px**2 / 1e6 * (TISSUE_SHARE if given.whole_slide else 1)
-            print(f"\n{size_px} x {size_px} px, {mpx:.0f} Mpx of tissue, {n_nuclei} nuclei, {given.workers} workers")
+            print(
+                f"\n{size_px} x {size_px} px, {mpx:.0f} Mpx of tissue, {n_nuclei} nuclei, {given.method}, {given.workers} workers"
+            )
             for name, seconds, peak in stages:
                 print(f"{name:12} {seconds:8.1f} s {seconds / mpx:8.4f} s/Mpx {peak:8.0f} MiB")
             seconds = sum(stage[1] for stage in stages)

@@ -86,14 +86,15 @@ for number, samples in JOBS.items():
             in_results(f"logs/look/{number}.log"),
         benchmark:
             in_results(f"benchmarks/look/{number}.tsv")
-        retries: 1
+        retries: 2
         conda:
             "envs/cellseg.yaml"
         threads: 1
         resources:
-            mem_mb=more_memory(2000 if config["segmentation"]["method"] == "threshold" else 4000),
+            mem_mb=memory_of_tiles(2000 if config["segmentation"]["method"] == "threshold" else 4000),
             runtime=more_time(30 + 2 * len(samples)),
             tile_px=config["compute"]["tile_px"],
+            shrunk=shrunk,
             device=config["compute"]["device"],
         params:
             place=lambda wildcards, output: str(output[0]).split("/samples/")[0],
@@ -103,7 +104,8 @@ for number, samples in JOBS.items():
             settings=looking_settings(samples),
         shell:
             "(set -x; cellseg batch look {params.place:q} {params.samples:q} --samples {params.sheet:q}"
-            " --settings {params.settings:q} --tile-px {resources.tile_px} --device {resources.device}) > {log:q} 2>&1"
+            " --settings {params.settings:q} --tile-px {resources.tile_px}"
+            " --memory-mb $(({resources.mem_mb} / {resources.shrunk})) --device {resources.device}) > {log:q} 2>&1"
 
     rule:
         name:
@@ -119,14 +121,15 @@ for number, samples in JOBS.items():
             in_results(f"logs/judge/{number}.log"),
         benchmark:
             in_results(f"benchmarks/judge/{number}.tsv")
-        retries: 1
+        retries: 2
         conda:
             "envs/cellseg.yaml"
         threads: 1
         resources:
-            mem_mb=more_memory(2000),
+            mem_mb=memory_of_tiles(2000),
             runtime=more_time(30 + 2 * len(samples)),
             tile_px=config["compute"]["tile_px"],
+            shrunk=shrunk,
         params:
             place=lambda wildcards, output: str(output[0]).split("/samples/")[0],
             samples=samples,
@@ -135,4 +138,5 @@ for number, samples in JOBS.items():
             settings=judging_settings(),
         shell:
             "(set -x; cellseg batch judge {params.place:q} {params.samples:q} --samples {params.sheet:q}"
-            " {params.references} --settings {params.settings:q} --tile-px {resources.tile_px}) > {log:q} 2>&1"
+            " {params.references} --settings {params.settings:q} --tile-px {resources.tile_px}"
+            " --memory-mb $(({resources.mem_mb} / {resources.shrunk}))) > {log:q} 2>&1"

@@ -329,6 +329,16 @@ def more_memory(mem_mb):
     return lambda wildcards, attempt: mem_mb * attempt
 
 
+def memory_of_tiles(mem_mb):
+    """So many MB, of a job that works by tiles: it is tried once more with smaller ones (`shrunk`), then with more MB."""
+    return lambda wildcards, attempt: mem_mb * max(1, attempt - 1)
+
+
+def shrunk(wildcards, attempt):
+    """By how much a job's budget is less than the memory it gets, as its tiles follow the budget."""
+    return 1 if attempt == 1 else 2
+
+
 def more_time(minutes):
     """So many minutes, and as many more with each attempt after a job that ran out of them."""
     return lambda wildcards, attempt: minutes * attempt

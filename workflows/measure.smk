@@ -12,14 +12,15 @@ rule measure:
         in_results("logs/measure/{sample}.log"),
     benchmark:
         in_results("benchmarks/measure/{sample}.tsv")
-    retries: 1
+    retries: 2
     conda:
         "envs/cellseg.yaml"
     threads: share_of_cores()
     resources:
-        mem_mb=more_memory(2000),
+        mem_mb=memory_of_tiles(2000),
         runtime=more_time(120),
         tile_px=config["compute"]["tile_px"],
+        shrunk=shrunk,
     params:
         image=image_path,
         tissue=tissue_option,
@@ -29,4 +30,5 @@ rule measure:
         "(set -x; cellseg measure {params.image:q} {input.labels:q} -o {output.measurements:q} --recipe {input.recipe:q}"
         " --instances {input.instances:q} --tiles {input.tiles:q} {params.tissue}"
         " --settings {params.settings:q} --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
+        " --memory-mb $(({resources.mem_mb} / {resources.shrunk}))"
         " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"

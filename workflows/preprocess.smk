@@ -12,14 +12,15 @@ rule preprocess:
         in_results("logs/preprocess/{sample}.log"),
     benchmark:
         in_results("benchmarks/preprocess/{sample}.tsv")
-    retries: 1
+    retries: 2
     conda:
         "envs/cellseg.yaml"
     threads: share_of_cores()
     resources:
-        mem_mb=more_memory(1500),
+        mem_mb=memory_of_tiles(1500),
         runtime=more_time(60),
         tile_px=config["compute"]["tile_px"],
+        shrunk=shrunk,
     params:
         image=image_path,
         folder=subpath(output.recipe, parent=True),
@@ -29,4 +30,5 @@ rule preprocess:
     shell:
         "(set -x; cellseg preprocess {params.image:q} -o {params.folder:q} {params.acquisition}"
         " --settings {params.settings:q} --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
+        " --memory-mb $(({resources.mem_mb} / {resources.shrunk}))"
         " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"

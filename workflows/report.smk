@@ -71,20 +71,22 @@ rule polygons:
         in_results("logs/polygons/{sample}.log"),
     benchmark:
         in_results("benchmarks/polygons/{sample}.tsv")
-    retries: 1
+    retries: 2
     conda:
         "envs/cellseg.yaml"
     threads: share_of_cores()
     resources:
-        mem_mb=more_memory(1500),
+        mem_mb=memory_of_tiles(1500),
         runtime=more_time(60),
         tile_px=config["compute"]["tile_px"],
+        shrunk=shrunk,
     params:
         settings=as_json("polygons"),
         inputs=as_json("input", "max_decoded_mpx"),
     shell:
         "(set -x; cellseg polygons {input.labels:q} {input.cells:q} -o {output.polygons:q} --settings {params.settings:q}"
         " --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
+        " --memory-mb $(({resources.mem_mb} / {resources.shrunk}))"
         " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"
 
 
@@ -102,21 +104,23 @@ rule integrity:
         in_results("logs/integrity/{sample}.log"),
     benchmark:
         in_results("benchmarks/integrity/{sample}.tsv")
-    retries: 1
+    retries: 2
     conda:
         "envs/cellseg.yaml"
     threads: 1
     resources:
-        mem_mb=more_memory(1500),
+        mem_mb=memory_of_tiles(1500),
         runtime=more_time(60),
         tile_px=config["compute"]["tile_px"],
+        shrunk=shrunk,
     params:
         settings=as_json("polygons", "outline_tolerance_px"),
         inputs=as_json("input", "max_decoded_mpx"),
     shell:
         "(set -x; cellseg integrity {input.labels:q} {input.cells:q} {input.polygons:q} -o {output.integrity:q}"
         " --recipe {input.recipe:q} --settings {params.settings:q} --inputs {params.inputs:q}"
-        " --tile-px {resources.tile_px} --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"
+        " --tile-px {resources.tile_px}"
+        " --memory-mb $(({resources.mem_mb} / {resources.shrunk})) --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"
 
 
 rule summary:

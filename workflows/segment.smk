@@ -18,14 +18,15 @@ rule segment:
         in_results("logs/segment/{sample}.log"),
     benchmark:
         in_results("benchmarks/segment/{sample}.tsv")
-    retries: 1
+    retries: 2
     conda:
         "envs/cellseg.yaml"
     threads: share_of_cores()
     resources:
-        mem_mb=more_memory(2000 if config["segmentation"]["method"] == "threshold" else 4000),
+        mem_mb=memory_of_tiles(2000 if config["segmentation"]["method"] == "threshold" else 5000),
         runtime=more_time(120),
         tile_px=config["compute"]["tile_px"],
+        shrunk=shrunk,
         device=config["compute"]["device"],
     params:
         image=image_path,
@@ -36,5 +37,6 @@ rule segment:
     shell:
         "(set -x; cellseg segment {params.image:q} -o {output.labels:q} --method {params.method} --recipe {input.recipe:q}"
         " --settings {params.settings:q} {params.preprocess} --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
+        " --memory-mb $(({resources.mem_mb} / {resources.shrunk}))"
         " --device {resources.device}"
         " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"

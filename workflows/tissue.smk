@@ -17,13 +17,14 @@ rule tissue:
         in_results("logs/tissue/{sample}.log"),
     benchmark:
         in_results("benchmarks/tissue/{sample}.tsv")
-    retries: 1
+    retries: 2
     conda:
         "envs/cellseg.yaml"
     threads: share_of_cores()
     resources:
-        mem_mb=more_memory(4000),
+        mem_mb=memory_of_tiles(4000),
         runtime=more_time(240),
+        shrunk=shrunk,
         device=config["compute"]["device"],
     params:
         image=image_path,
@@ -32,5 +33,6 @@ rule tissue:
         inputs=as_json("input", "max_decoded_mpx"),
     shell:
         "(set -x; cellseg tissue {params.image:q} -o {output.map:q} --recipe {input.recipe:q} {params.annotation}"
-        " --settings {params.settings:q} --inputs {params.inputs:q} --workers {threads} --device {resources.device}"
+        " --settings {params.settings:q} --inputs {params.inputs:q} --workers {threads}"
+        " --memory-mb $(({resources.mem_mb} / {resources.shrunk})) --device {resources.device}"
         " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"

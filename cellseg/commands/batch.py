@@ -20,7 +20,7 @@ import typer
 
 from cellseg.commands import polygons as outlines
 from cellseg.commands import stages, tissue
-from cellseg.commands.options import DeviceOption, TileOption
+from cellseg.commands.options import DeviceOption, MemoryOption, TileOption
 from cellseg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class _Batch:
     results: Path
     settings: dict[str, Any]
     tile_px: int
+    memory_mb: int | None
     device: str | None
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
@@ -98,11 +99,11 @@ def _chosen(sheet: Path, names: list[str]) -> list[Sample]:
     return [known[name] for name in names]
 
 
-def _batch(results: Path, settings: str, tile_px: int, device: str | None) -> _Batch:
+def _batch(results: Path, settings: str, tile_px: int, memory_mb: int | None, device: str | None = None) -> _Batch:
     from cellseg.config import Config
     from cellseg.io.settings import read_settings
 
-    return _Batch(results, read_settings(Config, settings).model_dump(mode="json"), tile_px, device)
+    return _Batch(results, read_settings(Config, settings).model_dump(mode="json"), tile_px, memory_mb, device)
 
 
 @app.command()
@@ -112,10 +113,11 @@ def look(
     sheet: SheetOption = Path("samples.tsv"),
     settings: ConfigOption = "{}",
     tile_px: TileOption = _TILE_PX,
+    memory_mb: MemoryOption = None,
     device: DeviceOption = None,
 ) -> None:
     """Run the stages of each sample that need no other sample: preprocess, segment, tissue, measure."""
-    batch = _batch(results, settings, tile_px, device)
+    batch = _batch(results, settings, tile_px, memory_mb, device)
     samples = _chosen(sheet, names)
     for sample in samples:
         for stage, act in _look_at(sample, batch).items():
@@ -133,9 +135,10 @@ def judge(
         list[str] | None, typer.Option("--reference", help="STAIN=reference.json; once for each stain that has one.")
     ] = None,
     tile_px: TileOption = _TILE_PX,
+    memory_mb: MemoryOption = None,
 ) -> None:
     """Run the stages of each sample that come after the reference: classify, tables, overlay, polygons, integrity."""
-    batch = _batch(results, settings, tile_px, None)
+    batch = _batch(results, settings, tile_px, memory_mb)
     samples = _chosen(sheet, names)
     references = {stain: Path(path) for stain, _, path in (given.partition("=") for given in reference or [])}
     for sample in samples:
@@ -153,7 +156,7 @@ def _look_at(sample: Sample, batch: _Batch) -> dict[str, Callable[[], object]]:
     first, recipe = folder / "preprocess" / "recipe.json", labels.with_name("recipe.json")
     tissue_map = folder / TISSUE_MAP if batch.enabled("tissue") else None
     named: dict[str, Any] = {"inputs": batch.section("input"), "sample": sample.sample, "placeholder": True}
-    tiled = named | {"tile_px": batch.tile_px}
+    tiled = named | {"tile_px": batch.tile_px, "memory_mb": batch.memory_mb}
     chain: dict[str, Callable[[], object]] = {
         "preprocess": lambda: stages.preprocess(
             image, folder / "preprocess", stain=sample.stain, mpp=sample.mpp, channel=sample.channel,
@@ -179,7 +182,7 @@ def _look_at(sample: Sample, batch: _Batch) -> dict[str, Callable[[], object]]:
     def map_tissue() -> None:
         tissue.tissue(
             image, tissue_map, recipe=recipe, annotation=annotation, settings=batch.section("tissue"),
-            device=batch.device, **named,
+            device=batch.device, **tiled,
         )  # fmt: skip
 
     return {"preprocess": chain["preprocess"], "segment": chain["segment"], "tissue": map_tissue} | chain
@@ -196,6 +199,7 @@ def _judge_of(sample: Sample, batch: _Batch, reference: Path | None) -> dict[str
     drawn = folder / CELL_POLYGONS if batch.enabled("polygons") else None
     inputs = batch.section("input")
     named: dict[str, Any] = {"sample": sample.sample, "placeholder": True}
+    tiled = named | {"tile_px": batch.tile_px, "memory_mb": batch.memory_mb}
     chain: dict[str, Callable[[], object]] = {
         "classify": lambda: stages.classify(
             measurements, verdicts, recipe=recipe, reference=reference, settings=batch.section("classify"), **named
@@ -208,10 +212,10 @@ def _judge_of(sample: Sample, batch: _Batch, reference: Path | None) -> dict[str
     }  # fmt: skip
     if drawn is not None:
         chain["polygons"] = lambda: outlines.polygons(
-            labels, cells, drawn, settings=batch.section("polygons"), inputs=inputs, tile_px=batch.tile_px, **named
+            labels, cells, drawn, settings=batch.section("polygons"), inputs=inputs, **tiled
         )
     chain["integrity"] = lambda: outlines.integrity(
         labels, cells, folder / "integrity.json", polygons=drawn, recipe=recipe, settings=batch.section("polygons"),
-        inputs=inputs, tile_px=batch.tile_px, **named,
+        inputs=inputs, **tiled,
     )  # fmt: skip
     return chain

@@ -14,6 +14,7 @@ from cellseg.errors import ConfigError
 from cellseg.types import STAINS, Stain
 
 if TYPE_CHECKING:
+    from cellseg.budget import Cut
     from cellseg.config import InputSettings
     from cellseg.preprocess.recipe import Recipe
 
@@ -44,6 +45,12 @@ PreprocessOption = Annotated[
 ]
 TileOption = Annotated[int, typer.Option("--tile-px", min=64, help="Side of a tile, px; changes memory, not results.")]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Threads; changes time, not results.")]
+MemoryOption = Annotated[
+    int | None,
+    typer.Option(
+        "--memory-mb", min=1, help="MB that this job may take: tiles and threads are cut to fit; changes no results."
+    ),
+]
 MethodOption = Annotated[
     str | None,
     typer.Option(
@@ -94,6 +101,19 @@ def parse_device(name: str | None) -> str:
     return name or "auto"
 
 
+def cut_to(memory_mb: int | None, stage: str, *, tile_px: int, workers: int) -> Cut:
+    """Tiles and threads that the budget has room for; a note where it is less than the stage takes at the least."""
+    from cellseg.budget import fit_tiles, least_mb
+
+    if memory_mb is not None and memory_mb < least_mb(stage):
+        typer.echo(
+            f"note: --memory-mb {memory_mb}: {stage} takes about {least_mb(stage)} MB at the least; it goes on with "
+            "the smallest tiles",
+            err=True,
+        )
+    return fit_tiles(stage, memory_mb, tile_px=tile_px, workers=workers)
+
+
 def sample_name(image: Path, sample: str | None) -> str:
     """The name given, or the file's without its endings."""
     return sample or image.stem.removesuffix(".ome")
@@ -108,8 +128,7 @@ def recipe_of(
     mpp: float | None,
     channel: str | None,
     inputs: InputSettings,
-    tile_px: int,
-    workers: int,
+    cut: Cut,
 ) -> Iterator[tuple[Recipe, Path | None]]:
     """The recipe to use and its tissue mask: read from `recipe`, or made on the spot from stain and mpp.
 
@@ -132,6 +151,6 @@ def recipe_of(
         folder = Path(name)
         made = preprocess_slide(
             image, folder, stain=parse_stain(stain or "he"), mpp=mpp, channel=channel, inputs=inputs,
-            tile_px=tile_px, workers=workers,
+            tile_px=cut.tile_px, workers=cut.workers,
         )  # fmt: skip
         yield made, folder / "tissue.png"

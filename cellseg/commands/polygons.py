@@ -10,12 +10,14 @@ import typer
 from cellseg.commands.contain import contain_faults
 from cellseg.commands.options import (
     InputsOption,
+    MemoryOption,
     OutFile,
     PlaceholderOption,
     SampleOption,
     SettingsOption,
     TileOption,
     WorkersOption,
+    cut_to,
 )
 from cellseg.commands.progress import show_progress
 from cellseg.errors import ConfigError
@@ -66,6 +68,7 @@ def polygons(
     inputs: InputsOption = None,
     tile_px: TileOption = 2048,
     workers: WorkersOption = 1,
+    memory_mb: MemoryOption = None,
     sample: SampleOption = None,
     placeholder: PlaceholderOption = False,
 ) -> None:
@@ -80,10 +83,11 @@ def polygons(
         from cellseg.polygon_config import PolygonSettings
         from cellseg.stages.polygons import write_polygons
 
+        cut = cut_to(memory_mb, "polygons", tile_px=tile_px, workers=workers)
         with show_progress("polygons") as progress:
             n_cells = write_polygons(
-                labels, cells, out, settings=read_settings(PolygonSettings, settings), tile_px=tile_px,
-                workers=workers, max_decoded_mpx=read_settings(InputSettings, inputs).max_decoded_mpx,
+                labels, cells, out, settings=read_settings(PolygonSettings, settings), tile_px=cut.tile_px,
+                workers=cut.workers, max_decoded_mpx=read_settings(InputSettings, inputs).max_decoded_mpx,
                 progress=progress,
             )  # fmt: skip
         typer.echo(f"{out}: {n_cells} cells")
@@ -109,6 +113,7 @@ def integrity(
     inputs: InputsOption = None,
     tile_px: TileOption = 2048,
     workers: WorkersOption = 1,
+    memory_mb: MemoryOption = None,
     sample: SampleOption = None,
     placeholder: PlaceholderOption = False,
 ) -> None:
@@ -125,10 +130,12 @@ def integrity(
         from cellseg.stages.integrity import check_integrity
         from cellseg.stages.preprocess import read_recipe
 
+        cut = cut_to(memory_mb, "integrity", tile_px=tile_px, workers=workers)
         with show_progress("integrity") as progress:
             found = check_integrity(
                 labels, cells, out, polygons=polygons, settings=read_settings(PolygonSettings, settings),
-                mpp=None if recipe is None else read_recipe(recipe).mpp, tile_px=tile_px, workers=workers,
+                mpp=None if recipe is None else read_recipe(recipe).mpp, tile_px=cut.tile_px,
+                workers=cut.workers,
                 max_decoded_mpx=read_settings(InputSettings, inputs).max_decoded_mpx, progress=progress,
             )  # fmt: skip
         typer.echo(f"{out}: {found['counts']['labels']} cells agree in {len(found['checks'])} checks")

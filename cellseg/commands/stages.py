@@ -13,6 +13,7 @@ from cellseg.commands.options import (
     DeviceOption,
     ImageArgument,
     InputsOption,
+    MemoryOption,
     MethodOption,
     MppOption,
     OutFile,
@@ -27,6 +28,7 @@ from cellseg.commands.options import (
     TileOption,
     TilesOption,
     WorkersOption,
+    cut_to,
     parse_device,
     parse_stain,
     recipe_of,
@@ -64,6 +66,7 @@ def preprocess(
     inputs: InputsOption = None,
     tile_px: TileOption = _TILE_PX,
     workers: WorkersOption = 1,
+    memory_mb: MemoryOption = None,
     sample: SampleOption = None,
     placeholder: PlaceholderOption = False,
 ) -> None:
@@ -75,11 +78,12 @@ def preprocess(
         from cellseg.preprocess_config import PreprocessSettings
         from cellseg.stages.preprocess import preprocess_slide
 
+        cut = cut_to(memory_mb, "preprocess", tile_px=tile_px, workers=workers)
         with show_progress("preprocess") as progress:
             preprocess_slide(
                 image, out, stain=parse_stain(stain), mpp=mpp, channel=channel,
                 settings=read_settings(PreprocessSettings, settings), inputs=read_settings(InputSettings, inputs),
-                tile_px=tile_px, workers=workers, progress=progress,
+                tile_px=cut.tile_px, workers=cut.workers, progress=progress,
             )  # fmt: skip
 
     contain_faults(
@@ -101,6 +105,7 @@ def segment(
     preprocess_settings: PreprocessOption = None,
     tile_px: TileOption = _TILE_PX,
     workers: WorkersOption = 1,
+    memory_mb: MemoryOption = None,
     device: DeviceOption = None,
     shards: ShardsOption = None,
     sample: SampleOption = None,
@@ -118,14 +123,15 @@ def segment(
         from cellseg.stages.segment import segment_slide
 
         chosen, reading = read_segmentation(settings, method), read_settings(InputSettings, inputs)
-        made_or_read = recipe_of(
-            image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading, tile_px=tile_px, workers=workers
+        cut = cut_to(
+            memory_mb, "segment" if chosen.method == "threshold" else "maskrcnn", tile_px=tile_px, workers=workers
         )
+        made_or_read = recipe_of(image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading, cut=cut)
         with made_or_read as (made, tissue), show_progress("segment") as progress:
             record = segment_slide(
                 image, out, recipe=made, tissue=tissue, settings=chosen, inputs=reading,
                 preprocess=read_settings(PreprocessSettings, preprocess_settings),
-                tile_px=tile_px, workers=workers, device=parse_device(device), shards=shards or (),
+                tile_px=cut.tile_px, workers=cut.workers, device=parse_device(device), shards=shards or (),
                 progress=progress,
             )  # fmt: skip
         typer.echo(f"{out}: {_describe(record)}")
@@ -179,6 +185,7 @@ def measure(
     inputs: InputsOption = None,
     tile_px: TileOption = _TILE_PX,
     workers: WorkersOption = 1,
+    memory_mb: MemoryOption = None,
     shards: ShardsOption = None,
     sample: SampleOption = None,
     placeholder: PlaceholderOption = False,
@@ -199,9 +206,8 @@ def measure(
 
         kind = parse_outline(outline)
         chosen, reading = read_settings(MeasureSettings, settings), read_settings(InputSettings, inputs)
-        made_or_read = recipe_of(
-            image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading, tile_px=tile_px, workers=workers
-        )
+        cut = cut_to(memory_mb, "measure", tile_px=tile_px, workers=workers)
+        made_or_read = recipe_of(image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading, cut=cut)
         limit = reading.max_decoded_mpx
         with (
             made_or_read as (made, _),
@@ -209,8 +215,8 @@ def measure(
             show_progress("measure") as progress,
         ):
             n_cells = measure_cells(
-                image, drawn, out, recipe=made, settings=chosen, sample=sample_name(image, sample), tile_px=tile_px,
-                workers=workers, max_decoded_mpx=limit, instances=instances, tissue=tissue,
+                image, drawn, out, recipe=made, settings=chosen, sample=sample_name(image, sample),
+                tile_px=cut.tile_px, workers=cut.workers, max_decoded_mpx=limit, instances=instances, tissue=tissue,
                 tissue_settings=read_settings(TissueSettings, tissue_settings), tiles=tiles,
                 shards=shards or (), progress=progress,
             )  # fmt: skip

@@ -13,6 +13,7 @@ from cellseg.commands.options import (
     DeviceOption,
     ImageArgument,
     InputsOption,
+    MemoryOption,
     MppOption,
     OutFile,
     PlaceholderOption,
@@ -22,6 +23,7 @@ from cellseg.commands.options import (
     StainOption,
     TileOption,
     WorkersOption,
+    cut_to,
     parse_device,
     recipe_of,
     sample_name,
@@ -49,6 +51,7 @@ def tissue(
     inputs: InputsOption = None,
     tile_px: TileOption = 2048,
     workers: WorkersOption = 1,
+    memory_mb: MemoryOption = None,
     device: DeviceOption = None,
     sample: SampleOption = None,
     placeholder: PlaceholderOption = False,
@@ -66,12 +69,11 @@ def tissue(
 
         chosen, reading = read_settings(TissueSettings, settings), read_settings(InputSettings, inputs)
         chosen = chosen if weights is None else chosen.model_copy(update={"weights": weights})
-        made_or_read = recipe_of(
-            image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading, tile_px=tile_px, workers=workers
-        )
+        cut = cut_to(memory_mb, "tissue", tile_px=tile_px, workers=workers)
+        made_or_read = recipe_of(image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading, cut=cut)
         with made_or_read as (made, mask), show_progress("tissue") as progress:
             record = map_tissue(
-                image, out, recipe=made, tissue=mask, settings=chosen, annotation=annotation, workers=workers,
+                image, out, recipe=made, tissue=mask, settings=chosen, annotation=annotation, workers=cut.workers,
                 device=parse_device(device), max_decoded_mpx=reading.max_decoded_mpx, progress=progress,
             )  # fmt: skip
         typer.echo(f"{out}: {_describe(record)}")

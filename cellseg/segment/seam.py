@@ -180,13 +180,15 @@ class BasinJoiner:
         unions, passes = _cross(
             a.labels, a.height, a.pointer, a.index, b.labels, b.height, b.pointer, b.index, self._stride, across_rows
         )
-        self._unions.append(unions)
-        self._passes.append(passes)
+        # copies: what is kept to the end must not keep the arrays that there was room for all of them in
+        self._unions.append(unions.copy())
+        self._passes.append(passes.copy())
 
     def finish(self) -> Clusters:
         """The cells, once every tile has been added."""
         peak, first, count = (np.concatenate(parts) for parts in (self._peak, self._first, self._count))
         passes = np.concatenate(self._passes)
+        self._passes = []
         passes = passes[np.argsort(passes[:, 0], kind="stable")]
         parent = _unite(peak, np.concatenate(self._unions), passes, self._joining.depth, self._joining.permille)
         first, count = _gather(parent, first, count)

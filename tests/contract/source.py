@@ -22,6 +22,7 @@ FLOORS = {
     "preprocess_config": 1,
     "columns": 1,
     "cohort_columns": 1,
+    "budget": 1,
     "tiles": 1,
     "io": 2,
     "preprocess": 3,

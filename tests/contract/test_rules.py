@@ -61,8 +61,17 @@ def test_rule_names_inputs_and_outputs(name: str) -> None:
 
 @each_rule
 def test_memory_grows_and_time_is_bounded(name: str) -> None:
-    assert "mem_mb=more_memory(" in directive(name, "resources")
-    assert "runtime=" in directive(name, "resources")
+    resources, by_tiles = directive(name, "resources"), "--memory-mb" in directive(name, "shell")
+    assert ("mem_mb=memory_of_tiles(" if by_tiles else "mem_mb=more_memory(") in resources
+    assert "runtime=" in resources
+    if by_tiles:
+        assert "shrunk=shrunk" in resources and directive(name, "retries").strip() == "2"
+        assert "--memory-mb $(({resources.mem_mb} / {resources.shrunk}))" in directive(name, "shell")
+
+
+def test_what_works_by_tiles_is_cut_to_its_memory() -> None:
+    by_tiles = {name for name in RULES if "--memory-mb" in directive(name, "shell")}
+    assert by_tiles >= {"preprocess", "segment", "tissue", "measure", "polygons", "integrity", "look", "judge"}
 
 
 @each_rule

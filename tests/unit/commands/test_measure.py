@@ -39,7 +39,7 @@ def measure(image: Path, labels: Path, *options: object):
     done = run("measure", image, labels, "-o", out, "--mpp", "0.5", *options)
     assert done.exit_code == 0, done.output
     assert not [path for path in image.parent.iterdir() if path.name.startswith(".tmp")]
-    return pq.read_table(out), done.stdout.splitlines()
+    return pq.read_table(out), done.output.splitlines()
 
 
 def write_png(path: Path, labels: np.ndarray) -> Path:
@@ -154,3 +154,13 @@ def test_failures_are_passed_on_and_made_in_a_batch(tmp_path, stage):
     write_failure([files.cells], Failure("S", "classify", "why"))
     assert run(stage, *files, "-o", out, "--sample", "S", "--placeholder").exit_code == 0
     assert read_failure(out) == Failure("S", "classify", "why")
+
+
+def test_a_budget_of_memory_changes_no_result_and_too_small_a_one_is_said(image: Path) -> None:
+    labels, tables = image.with_name("labels.tif"), []
+    tifffile.imwrite(labels, LABELS.astype(np.uint32))
+    for budget in ((), ("--memory-mb", "4000"), ("--memory-mb", "50")):
+        _, said = measure(image, labels, "--workers", "2", *budget)
+        tables.append(image.with_name("out.parquet").read_bytes())
+        assert ("--memory-mb 50: measure takes about" in " ".join(said)) == (budget == ("--memory-mb", "50"))
+    assert tables[0] == tables[1] == tables[2]
