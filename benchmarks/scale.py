@@ -91,9 +91,8 @@ def main() -> None:
             n_nuclei = simulate_slide(image, height_px=size_px, width_px=size_px, seed=1, **options)
             stages = chain(image, folder / f"results_{size_px}", given.workers, given.method)
             mpx = size_px**2 / 1e6 * (TISSUE_SHARE if given.whole_slide else 1)
-            print(
-                f"\n{size_px} x {size_px} px, {mpx:.0f} Mpx of tissue, {n_nuclei} nuclei, {given.method}, {given.workers} workers"
-            )
+            about = f"{mpx:.0f} Mpx of tissue, {n_nuclei} nuclei, {given.method}, {given.workers} workers"
+            print(f"\n{size_px} x {size_px} px, {about}")
             for name, seconds, peak in stages:
                 print(f"{name:12} {seconds:8.1f} s {seconds / mpx:8.4f} s/Mpx {peak:8.0f} MiB")
             seconds = sum(stage[1] for stage in stages)
