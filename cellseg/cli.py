@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cellseg import __version__
-from cellseg.commands import batch, evaluate, features, label, project, shards, stages, train
+from cellseg.commands import batch, evaluate, features, label, project, provenance, shards, stages, train
 from cellseg.errors import CellsegError
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ def _root(
 
 stages.register(app)
 shards.register(app)
+provenance.register(app)
 project.register(app)
 app.command("label-cells")(label.label_cells)
 app.add_typer(batch.app, name="batch")

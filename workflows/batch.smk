@@ -21,12 +21,6 @@ def result_of(sample, name):
     return shown(path, SHOWN[name], sample) if name in SHOWN else path
 
 
-def files_for(samples, *functions):
-    """The files that functions of a sample's wildcards name, each once."""
-    named = [function(SimpleNamespace(sample=sample)) for sample in samples for function in functions]
-    return list({str(path): path for path in named if path}.values())
-
-
 def rows_of(samples):
     """What the sheet says of how the slides were made: a change in it is a reason to run the job again."""
     keys = ("path", "stain", "mpp", "channel", "tissue")

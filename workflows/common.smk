@@ -17,11 +17,12 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 STARTED = time.time()
+SOURCE = os.path.dirname(str(workflow.current_basedir))
 os.environ.update(
     # The `cellseg` beside this snakemake, also when its environment is not active; conda environments go before it.
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]),
     # Where the post-deployment script of the conda environment finds the package; also when another workflow uses this one.
-    CELLSEG_SOURCE=os.path.dirname(str(workflow.current_basedir)),
+    CELLSEG_SOURCE=SOURCE,
 )
 
 
@@ -66,6 +67,11 @@ def files_of(row, folder):
     """The files that a row of the sheet names, from its folder; those with a URL are fetched by a storage plugin."""
     named = {key: row[key] for key in ("path", "tissue") if row.get(key)}
     return {key: storage(path) if "://" in path else local(os.path.join(folder, path)) for key, path in named.items()}
+
+
+def files_in(row):
+    """The files of a row of the sheet."""
+    return [row[key] for key in ("path", "tissue") if row.get(key)]
 
 
 @functools.cache
@@ -157,6 +163,20 @@ def annotation_path(wildcards):
 def annotation_if_there(wildcards):
     """The sample's annotation of tissues; none when it cannot be read."""
     return if_there(annotation_path(wildcards))
+
+
+def files_for(samples, *functions):
+    """The files that functions of a sample's wildcards name, each once."""
+    named = [function(SimpleNamespace(sample=sample)) for sample in samples for function in functions]
+    return list({str(path): path for path in named if path}.values())
+
+
+def fetched_options(wildcards, input):
+    """The options that say where images and annotations lie that were fetched from a storage."""
+    options = [("--fetched", image_if_there), ("--fetched-tissue", annotation_if_there)]
+    named = [(option, name, find(SimpleNamespace(sample=name))) for name in STORED for option, find in options]
+    there = {str(path) for path in input.fetched}
+    return shlex.join(word for option, name, path in named if str(path) in there for word in (option, f"{name}={path}"))
 
 
 def annotation_option(wildcards):
@@ -359,6 +379,7 @@ RESULTS = config["results"].rstrip("/")
 PLACE = str(workflow.modifier.path_modifier.modify(RESULTS))
 LAST_RESULTS = ["columns.json", "overlay.png", *["cells.geojson.gz"] * config["polygons"]["enabled"], "integrity.json"]
 SAMPLES = reported(read_sheet(config["samples"]))
+STORED = [name for name, row in SAMPLES.items() if any("storage_object" in path.flags for path in files_in(row))]
 REFERENCES = {}
 for name, row in SAMPLES.items():
     if row["group"] == "reference" and config["classify"]["reference"]["enabled"]:

@@ -154,10 +154,45 @@ rule summary:
         "(set -x; cellseg summary {params.folder:q} --samples {input.sheet:q}) > {log:q} 2>&1"
 
 
+# What was made from what, by what and when: after every result, and before the failed ones are cleared away. Images are
+# inputs only where they have to be fetched: a change in one comes by way of its results.
+rule provenance:
+    input:
+        sheet=local(config["samples"]),
+        slides=in_results("slides.tsv"),
+        summary=in_results("summary.csv"),
+        fetched=files_for(STORED, image_if_there, annotation_if_there),
+    output:
+        crate=in_results("ro-crate-metadata.json"),
+        config=in_results("provenance/config.json"),
+        workflow=in_results("provenance/Snakefile"),
+    log:
+        in_results("logs/provenance.log"),
+    benchmark:
+        in_results("benchmarks/provenance.tsv")
+    retries: 1
+    localrule: True
+    conda:
+        "envs/cellseg.yaml"
+    threads: min(4, all_cores())
+    resources:
+        mem_mb=more_memory(1500),
+        runtime=more_time(60),
+    params:
+        folder=subpath(output.crate, parent=True),
+        settings=json.dumps(config, sort_keys=True),
+        workflow=os.path.join(SOURCE, "Snakefile"),
+        fetched=fetched_options,
+    shell:
+        "(set -x; cellseg provenance {params.folder:q} --samples {input.sheet:q} --settings {params.settings:q}"
+        " --workflow {params.workflow:q} {params.fetched} --workers {threads}) > {log:q} 2>&1"
+
+
 # Last of all: names the samples that failed, clears the way for the next run to try them again, and fails if there are any.
 rule check:
     input:
         slides=in_results("slides.tsv"),
+        crate=in_results("ro-crate-metadata.json"),
     output:
         touch(in_results("logs/check.done")),
     log:

@@ -163,6 +163,17 @@ class DicomSlide(Closing):
         self._slide.close()
 
 
+def slide_files(path: Path) -> list[Path]:
+    """The files that show the specimen of the one slide that `path`, one of them or their folder, names.
+
+    Raises
+    ------
+    ImageError
+        If there is none, or more than one slide, or a file is damaged.
+    """
+    return [header.path for header in _find_files(path)]
+
+
 def _find_files(path: Path) -> list[_Header]:
     """The files that show the specimen of the one slide that `path` names.
 

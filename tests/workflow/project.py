@@ -17,6 +17,8 @@ from fields import he_field
 REPOSITORY = Path(__file__).parents[2]
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"
 SIDE_PX = 192
+TIMES = ("logs/", "benchmarks/", "ro-crate-metadata.json")
+"""Where results hold times, by how their paths begin."""
 EVERY_TABLE = ("cells.csv", "healthy.csv", "abnormal.csv", "uncertain.csv", "excluded.csv")
 
 

@@ -13,7 +13,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from workflow.project import EVERY_TABLE, Project, files_of, jobs
+from run_crates import assert_profile, read_crate
+from workflow.project import EVERY_TABLE, REPOSITORY, Project, files_of, jobs
 
 pytestmark = pytest.mark.slow
 STAGES = ("preprocess", "segment", "measure", "classify", "tables", "overlay", "polygons", "integrity")
@@ -102,8 +103,18 @@ def test_status_tables_partition_the_cells(batch) -> None:
 
 def test_next_run_redoes_only_the_failed_one(batch) -> None:
     project, _ = batch
-    assert project.planned() == dict.fromkeys([*STAGES, "summary", "check"], 1)
+    assert project.planned() == dict.fromkeys([*STAGES, "summary", "provenance", "check"], 1)
     assert not project.sample("cut").joinpath("cells.csv").exists()
+
+
+def test_crate_names_the_failed_one_and_nothing_of_the_machine(batch) -> None:
+    project, _ = batch
+    crate = read_crate(project.folder / "results")
+    assert crate["#run"]["error"] == "1 of 5 samples failed: cut (at preprocess); slides.tsv says why"
+    assert {name.removeprefix("#placeholder/samples/cut/") for name in crate if "placeholder" in name} > {"cells.csv"}
+    for name in ("ro-crate-metadata.json", "provenance/config.json", "provenance/Snakefile"):
+        said = (project.folder / "results" / name).read_text()
+        assert str(project.folder) not in said and str(REPOSITORY) not in said and str(Path.home()) + "/" not in said
 
 
 def test_mended_slide_finishes_the_batch(copy: Project) -> None:
@@ -111,9 +122,14 @@ def test_mended_slide_finishes_the_batch(copy: Project) -> None:
     copy.image("cut", seed=9)
     done = copy.snakemake()
     assert done.returncode == 0, done.stdout
-    assert jobs(done.stdout) == dict.fromkeys([*STAGES, "summary", "check"], 1)
+    assert jobs(done.stdout) == dict.fromkeys([*STAGES, "summary", "provenance", "check"], 1)
     assert copy.ledger()["cut"]["outcome"] == "done"
     assert {name: files_of(copy.sample(name)) for name in GOOD} == before
+    crate = assert_profile(copy.folder / "results")
+    assert "error" not in crate["#run"] and not [name for name in crate if "placeholder" in name]
+    assert {job.removeprefix("#job/").split("/")[0] for job in crate if job.startswith("#job/")} == {
+        *STAGES, "reference", "summary",
+    }  # fmt: skip
     assert "Nothing to be done" in copy.snakemake().stdout
 
 

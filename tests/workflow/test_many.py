@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from workflow.project import Project, files_of
+from run_crates import assert_profile
+from workflow.project import TIMES, Project, files_of
 
 pytestmark = pytest.mark.slow
 SAMPLES = {"healthy_1": "reference", "cut": "test", "test_1": "test"}
@@ -31,9 +32,10 @@ def project_in(folder: Path) -> Project:
 
 
 def results_of(project: Project) -> dict[str, bytes]:
-    """All results but those that hold times."""
+    """All results but those that hold times or how the jobs were cut."""
     found = files_of(project.folder / "results")
-    return {name: content for name, content in found.items() if not name.startswith(("logs/", "benchmarks/"))}
+    # the settings say how samples are put into jobs
+    return {name: content for name, content in found.items() if not name.startswith((*TIMES, "provenance/config.json"))}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,8 @@ def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def together(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = project_in(tmp_path_factory.mktemp("many") / "my project")
     assert project.planned(*project.settings(SETTINGS), *MANY) == {
-        "look_1": 1, "look_2": 1, "reference": 1, "judge_1": 1, "judge_2": 1, "summary": 1, "check": 1,
+        "look_1": 1, "look_2": 1, "reference": 1, "judge_1": 1, "judge_2": 1, "summary": 1,
+        "provenance": 1, "check": 1,
     }  # fmt: skip
     done = project.snakemake(*project.settings(SETTINGS), *MANY)
     assert done.returncode != 0 and "Traceback" not in done.stdout, done.stdout
@@ -60,6 +63,19 @@ def test_results_are_those_of_a_job_a_stage(one_by_one: Project, together: Proje
     assert many.keys() == single.keys()
     assert [name for name in single if many[name] != single[name]] == []
     assert any(name.endswith("tissue/tissue.ome.tif") for name in many)
+
+
+def test_crate_has_the_same_results_and_the_times_of_the_jobs(one_by_one: Project, together: Project) -> None:
+    single, many_ = (assert_profile(project.folder / "results") for project in (one_by_one, together))
+    assert many_["#run"]["result"] == single["#run"]["result"]
+    assert {one["@id"] for one in single["./"]["mentions"]} >= {"#job/segment/test_1", "#failed/cut", "#run"}
+    jobs = {f"#job/{rule}/{number}" for rule in ("look", "judge") for number in (1, 2)}
+    assert {one["@id"] for one in many_["./"]["mentions"]} == jobs | {
+        "#job/reference/he",
+        "#job/summary",
+        "#failed/cut",
+        "#run",
+    }
 
 
 def test_each_stage_of_each_sample_has_its_log_as_of_its_own_job(one_by_one: Project, together: Project) -> None:

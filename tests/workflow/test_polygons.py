@@ -49,10 +49,10 @@ def test_polygons_are_the_label_image_and_everything_agrees(finished: Project) -
 
 def test_another_tolerance_makes_new_polygons_and_nothing_else(copy: Project) -> None:
     planned = copy.planned(*copy.settings("polygons: {outline_tolerance_px: 0}\n"))
-    assert planned == {"polygons": 2, "integrity": 2, "summary": 1, "check": 1}
+    assert planned == {"polygons": 2, "integrity": 2, "summary": 1, "provenance": 1, "check": 1}
     # what goes along with the outlines is not what is checked, but it is in the file that is
     planned = copy.planned(*copy.settings("polygons: {features: [area_um2]}\n"))
-    assert planned == {"polygons": 2, "integrity": 2, "summary": 1, "check": 1}
+    assert planned == {"polygons": 2, "integrity": 2, "summary": 1, "provenance": 1, "check": 1}
 
 
 def test_switched_off_there_are_none_and_the_rest_is_checked(copy: Project) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from run_crates import assert_profile, read_crate
 from workflow.project import REPOSITORY, Project, files_of
 
 KEY, SECRET = "planted-access-key", "planted-secret-key"
@@ -80,6 +81,15 @@ def test_results_are_those_of_the_same_image_on_disk(projects) -> None:
     assert files_of(stored.sample("slide_1")) == files_of(disk.sample("slide_1"))
 
 
+def test_crate_names_objects_by_url_with_the_sha256_of_their_bytes(projects) -> None:
+    disk, stored, _ = projects
+    crate, known = assert_profile(stored.folder / "results"), read_crate(disk.folder / "results")
+    image = crate["#input/images/slide_1/image"]
+    assert image["name"] == image["contentUrl"] == "s3://lab-slides/slides/slide_1.tif"
+    assert image["sha256"] == known["#input/images/slide_1/image"]["sha256"]
+    assert "sha256" not in crate["#input/images/slide_2/image"]
+
+
 def test_missing_object_fails_its_sample_and_not_the_batch(projects) -> None:
     _, stored, done = projects
     row = stored.ledger()["slide_2"]
@@ -93,7 +103,7 @@ def test_object_that_comes_later_is_the_only_one_redone(projects) -> None:
     disk, stored, _ = projects
     stored.client().upload_file(str(disk.folder / "images" / "slide_1.tif"), "lab-slides", "slides/slide_2.tif")
     planned = stored.planned()
-    assert planned == dict.fromkeys([*STAGES, "summary", "check"], 1)
+    assert planned == dict.fromkeys([*STAGES, "summary", "provenance", "check"], 1)
 
 
 def test_credentials_reach_no_file(projects) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workflow.project import SNAKEMAKE, Project, files_of
+from workflow.project import SNAKEMAKE, TIMES, Project, files_of
 
 NEEDED = ("slurmctld", "slurmd", "sbatch", "munged")
 # daemons lie in sbin, which not every shell looks through
@@ -139,9 +139,7 @@ def processes_of(folder: Path, stages: tuple[str, ...]) -> list[int]:
 def results_of(project: Project) -> dict[str, bytes]:
     """All results but those that hold times."""
     return {
-        name: content
-        for name, content in files_of(project.folder / "results").items()
-        if not name.startswith(("logs/", "benchmarks/"))
+        name: content for name, content in files_of(project.folder / "results").items() if not name.startswith(TIMES)
     }
 
 
