@@ -1,14 +1,18 @@
-"""The commands about where results come from: `cellseg provenance`. Floor 7."""
+"""The commands about where results come from: `cellseg provenance` and `cellseg verify`. Floor 7."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cellseg.commands.options import WorkersOption
+from cellseg.commands.progress import show_progress
 from cellseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cellseg.stages.verify import Verified
 
 ResultsArgument = Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder of results.")]
 
@@ -43,6 +47,35 @@ def provenance(
     typer.echo(f"{results / CRATE_NAME}: {done.n_results} results, {done.n_inputs} inputs{failed}")
 
 
+def verify(
+    results: ResultsArgument,
+    samples: Annotated[
+        Path | None, typer.Option("--samples", help="The sample sheet; default: where the crate has it.")
+    ] = None,
+    workers: WorkersOption = 1,
+) -> None:
+    """Hash results and inputs again and compare with their crate: a line for what differs, and exit status 1."""
+    from cellseg.stages.verify import verify_results
+
+    with show_progress("verify") as progress:
+        done = verify_results(results, sheet=samples, workers=workers, progress=progress)
+    for fault in done.faults:
+        typer.echo(f"{fault.what}: {fault.name}: {fault.detail}")
+    _tell_verified(done)
+    if done.faults:
+        raise typer.Exit(1)
+
+
+def _tell_verified(done: Verified) -> None:
+    """Print what was compared in a line."""
+    said = [f"{done.n_results} results and {done.n_inputs} inputs are as they were"]
+    n = len(done.faults)
+    said += [f"{n} file{'s are' if n > 1 else ' is'} not"] if n else []
+    said += [f"{len(done.absent)} inputs are not here (such as {done.absent[0]})"] if done.absent else []
+    said += [f"failed in that run: {', '.join(done.failed)}"] if done.failed else []
+    typer.echo("; ".join(said))
+
+
 def _places(option: str, given: list[str] | None) -> dict[str, Path]:
     """Files by sample."""
     places = {}
@@ -57,3 +90,4 @@ def _places(option: str, given: list[str] | None) -> dict[str, Path]:
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(provenance)
+    app.command()(verify)

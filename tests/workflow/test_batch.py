@@ -16,6 +16,8 @@ import pytest
 from run_crates import assert_profile, read_crate
 from workflow.project import EVERY_TABLE, REPOSITORY, Project, files_of, jobs
 
+from cellseg.stages.verify import verify_results
+
 pytestmark = pytest.mark.slow
 STAGES = ("preprocess", "segment", "measure", "classify", "tables", "overlay", "polygons", "integrity")
 GOOD = {"healthy_1": "reference", "test_1": "test", "test_2": "test"}
@@ -112,6 +114,8 @@ def test_crate_names_the_failed_one_and_nothing_of_the_machine(batch) -> None:
     crate = read_crate(project.folder / "results")
     assert crate["#run"]["error"] == "1 of 5 samples failed: cut (at preprocess); slides.tsv says why"
     assert {name.removeprefix("#placeholder/samples/cut/") for name in crate if "placeholder" in name} > {"cells.csv"}
+    done = verify_results(project.folder / "results")  # the last rule has taken the placeholders away
+    assert (done.faults, done.failed, done.n_inputs) == ([], ["cut"], 6)
     for name in ("ro-crate-metadata.json", "provenance/config.json", "provenance/Snakefile"):
         said = (project.folder / "results" / name).read_text()
         assert str(project.folder) not in said and str(REPOSITORY) not in said and str(Path.home()) + "/" not in said
@@ -126,6 +130,7 @@ def test_mended_slide_finishes_the_batch(copy: Project) -> None:
     assert copy.ledger()["cut"]["outcome"] == "done"
     assert {name: files_of(copy.sample(name)) for name in GOOD} == before
     crate = assert_profile(copy.folder / "results")
+    assert verify_results(copy.folder / "results").faults == []
     assert "error" not in crate["#run"] and not [name for name in crate if "placeholder" in name]
     assert {job.removeprefix("#job/").split("/")[0] for job in crate if job.startswith("#job/")} == {
         *STAGES, "reference", "summary",
