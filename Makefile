@@ -19,7 +19,7 @@ run: results/demo/samples.tsv ## install what a run needs, run the demo by both 
 	cellseg demo results/demo --report results --report results/maskrcnn
 
 test: .venv/installed-dev ## install all, run the whole test suite
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 check: .venv/installed-dev ## what the tests cannot see: style, types, workflow lint
 	ruff check .
