@@ -33,7 +33,3 @@ rule all:
         last_results(),
         *map(in_results, ["slides.tsv", "summary.csv", "ro-crate-metadata.json"]),
         in_results("logs/check.done"),
-
-
-onerror:
-    close_ledger()

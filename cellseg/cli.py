@@ -12,7 +12,7 @@ import typer
 
 from cellseg import __version__
 from cellseg.commands import batch, evaluate, features, label, project, provenance, shards, stages, train
-from cellseg.errors import CellsegError
+from cellseg.errors import CellsegError, is_machine_fault
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,4 +64,10 @@ def main() -> None:
         sys.stderr.write("cellseg: interrupted; finished files are whole, start again to go on\n")
         sys.exit(130)
     except BrokenPipeError:
+        sys.exit(1)
+    except (MemoryError, OSError) as error:
+        if not is_machine_fault(error):
+            raise
+        cure = "make room on the disk, give the job more memory, or take fewer --workers and smaller --tile-px"
+        sys.stderr.write(f"cellseg: error: the machine failed ({error or 'out of memory'}); {cure}\n")
         sys.exit(1)

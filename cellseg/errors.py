@@ -5,9 +5,33 @@ Every message says where, what was found, what was expected and what to do, on o
 
 from __future__ import annotations
 
+import errno
+
+_OF_THE_MACHINE = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "ESTALE", "ENOMEM", "EMFILE", "ENFILE")
+    if hasattr(errno, name)
+)
+
 
 class CellsegError(Exception):
     """Anything that a user can mend: caught only by the command line, which prints it on one line."""
+
+
+def is_machine_fault(error: BaseException) -> bool:
+    """Whether a full or failing disk, or too little memory, is behind an error: no fault of the slide it came up with.
+
+    What an error was raised from counts too; of an `ImageError` that was raised from a `MemoryError`, not: files that
+    are damaged may claim any size.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, OSError) and behind.errno in _OF_THE_MACHINE:
+            return True
+        behind = behind.__cause__ or behind.__context__
+    return False
 
 
 class ConfigError(CellsegError):

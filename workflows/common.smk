@@ -364,6 +364,15 @@ def more_time(minutes):
     return lambda wildcards, attempt: minutes * attempt
 
 
+def withdraw_ledger():
+    """Take ledger and crate away before a job changes what they tell of; this run, or one that goes on, writes them anew."""
+    places = (f"{PLACE}/samples/", f"{PLACE}/slides.tsv")
+    changed = (str(path) for job in workflow.dag.needrun_jobs() for path in job.output)
+    if workflow.is_main_process and not workflow.touch and any(path.startswith(places) for path in changed):
+        for name in ("slides.tsv", "ro-crate-metadata.json"):
+            Path(PLACE, name).unlink(missing_ok=True)
+
+
 def close_ledger():
     """Write the ledger of a run that broke off; one that this run wrote already says why it did not succeed."""
     ledger = Path(PLACE, "slides.tsv")

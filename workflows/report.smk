@@ -210,3 +210,11 @@ rule check:
         folder=subpath(input.slides, parent=True),
     shell:
         "(set -x; cellseg check {params.folder:q}) > {log:q} 2>&1"
+
+
+onstart:
+    withdraw_ledger()
+
+
+onerror:
+    close_ledger()

@@ -7,6 +7,7 @@ alone: the same files, a placeholder for what fails, a log for each stage of eac
 from __future__ import annotations
 
 import json
+import sys
 import time
 import traceback
 from collections import defaultdict
@@ -21,7 +22,7 @@ import typer
 from cellseg.commands import polygons as outlines
 from cellseg.commands import stages, tissue
 from cellseg.commands.options import DeviceOption, MemoryOption, TileOption
-from cellseg.errors import ConfigError
+from cellseg.errors import ConfigError, is_machine_fault
 
 if TYPE_CHECKING:
     from cellseg.io.samples import Sample
@@ -56,12 +57,16 @@ class _Batch:
         return bool(self.settings.get(name, {}).get("enabled"))
 
     def run(self, stage: str, sample: Sample, act: Callable[[], object]) -> None:
-        """Run one stage of one sample; whatever it raises is that sample's failure and nobody else's."""
+        """Run one stage of one sample; what it raises is its failure alone, unless the machine is at fault."""
         start = time.perf_counter()
         with _log_of(self.results, stage, sample.sample):
             try:
                 act()
-            except Exception as error:  # noqa: BLE001 - a fault of ours, too, must not take the other samples with it
+            except Exception as error:
+                if is_machine_fault(error):  # the next sample would meet it, too
+                    sys.stderr.write(f"cellseg: error: {error}\n")
+                    raise
+                # a fault of ours, too, must not take the other samples with it
                 traceback.print_exc()
                 self._fail(stage, sample.sample, error)
         self.seconds[stage] += time.perf_counter() - start

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cellseg.errors import CellsegError
+from cellseg.errors import CellsegError, is_machine_fault
 
 
 def contain_faults(
@@ -20,10 +20,13 @@ def contain_faults(
 ) -> None:
     """Call `action`; in a batch, pass an earlier failure on to `outputs`, or turn a new one into placeholders there.
 
+    A full or failing disk says nothing of the slide: the job fails, so that it is tried again.
+
     Raises
     ------
     CellsegError
-        What the stage raised, outside of a batch; in a batch, only what keeps the placeholders from being written.
+        What the stage raised, outside of a batch; in a batch, only faults of the machine, and what keeps the
+        placeholders from being written.
     """
     if not placeholder:
         action()
@@ -36,6 +39,8 @@ def contain_faults(
             action()
             return
         except CellsegError as error:
+            if is_machine_fault(error):
+                raise
             failure = Failure(sample, stage, str(error))
     write_failure(outputs, failure)
     sys.stderr.write(f"cellseg: {failure.sample} failed at {failure.stage}: {failure.reason}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,6 +122,7 @@ def sample_name(image: Path, sample: str | None) -> str:
 def recipe_of(
     image: Path,
     recipe: Path | None,
+    out: Path,
     *,
     stain: str | None,
     mpp: float | None,
@@ -130,13 +130,14 @@ def recipe_of(
     inputs: InputSettings,
     cut: Cut,
 ) -> Iterator[tuple[Recipe, Path | None]]:
-    """The recipe to use and its tissue mask: read from `recipe`, or made on the spot from stain and mpp.
+    """The recipe to use and its tissue mask: read from `recipe`, or made on the spot, beside `out`, from stain and mpp.
 
     Raises
     ------
     ConfigError
         If both are given.
     """
+    from cellseg.io.atomic import temporary_folder
     from cellseg.stages.preprocess import preprocess_slide, read_recipe
 
     if recipe is not None:
@@ -147,8 +148,7 @@ def recipe_of(
         yield read_recipe(recipe), tissue if tissue.is_file() else None
         return
 
-    with tempfile.TemporaryDirectory(prefix="cellseg-") as name:
-        folder = Path(name)
+    with temporary_folder(out) as folder:
         made = preprocess_slide(
             image, folder, stain=parse_stain(stain or "he"), mpp=mpp, channel=channel, inputs=inputs,
             tile_px=cut.tile_px, workers=cut.workers,

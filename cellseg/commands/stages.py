@@ -126,7 +126,7 @@ def segment(
         cut = cut_to(
             memory_mb, "segment" if chosen.method == "threshold" else "maskrcnn", tile_px=tile_px, workers=workers
         )
-        made_or_read = recipe_of(image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading, cut=cut)
+        made_or_read = recipe_of(image, recipe, out, stain=stain, mpp=mpp, channel=channel, inputs=reading, cut=cut)
         with made_or_read as (made, tissue), show_progress("segment") as progress:
             record = segment_slide(
                 image, out, recipe=made, tissue=tissue, settings=chosen, inputs=reading,
@@ -207,7 +207,7 @@ def measure(
         kind = parse_outline(outline)
         chosen, reading = read_settings(MeasureSettings, settings), read_settings(InputSettings, inputs)
         cut = cut_to(memory_mb, "measure", tile_px=tile_px, workers=workers)
-        made_or_read = recipe_of(image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading, cut=cut)
+        made_or_read = recipe_of(image, recipe, out, stain=stain, mpp=mpp, channel=channel, inputs=reading, cut=cut)
         limit = reading.max_decoded_mpx
         with (
             made_or_read as (made, _),

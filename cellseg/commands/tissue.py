@@ -70,7 +70,7 @@ def tissue(
         chosen, reading = read_settings(TissueSettings, settings), read_settings(InputSettings, inputs)
         chosen = chosen if weights is None else chosen.model_copy(update={"weights": weights})
         cut = cut_to(memory_mb, "tissue", tile_px=tile_px, workers=workers)
-        made_or_read = recipe_of(image, recipe, stain=stain, mpp=mpp, channel=channel, inputs=reading, cut=cut)
+        made_or_read = recipe_of(image, recipe, out, stain=stain, mpp=mpp, channel=channel, inputs=reading, cut=cut)
         with made_or_read as (made, mask), show_progress("tissue") as progress:
             record = map_tissue(
                 image, out, recipe=made, tissue=mask, settings=chosen, annotation=annotation, workers=cut.workers,

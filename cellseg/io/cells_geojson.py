@@ -25,7 +25,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from cellseg.errors import CellsegError
-from cellseg.io.atomic import atomic_path
+from cellseg.io.atomic import atomic_path, writing_fault
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -175,10 +175,7 @@ class GeometryScratch:
         return Texts(data, starts)
 
     def _fault(self, error: OSError) -> CellsegError:
-        return CellsegError(
-            f"{self._folder}: cannot be written ({error.strerror}); check the folder's permissions and the free space, "
-            "or choose another output"
-        )
+        return writing_fault(self._folder, error)
 
     def __enter__(self) -> Self:
         return self

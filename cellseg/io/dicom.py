@@ -150,7 +150,7 @@ class DicomSlide(Closing):
         """What wsidicom, pydicom and the decoders stumble over is a damaged file, or a kind that they do not know."""
         try:
             yield
-        except ImageError:
+        except (ImageError, MemoryError):
             raise
         except Exception as error:  # the decoders' and wsidicom's errors have no common root
             raise self._failed(act, what_it_said(error, self.path)) from error

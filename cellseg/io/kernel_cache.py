@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import atexit
 import os
+import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+from cellseg.io.atomic import is_left_over
+
 _PACKAGE = Path(__file__).parents[1]
+_PREFIX = "cellseg-kernels-"
 
 
 def provide_kernel_cache(package: Path = _PACKAGE) -> None:
@@ -21,7 +26,11 @@ def provide_kernel_cache(package: Path = _PACKAGE) -> None:
     """
     if os.environ.get("NUMBA_CACHE_DIR") or os.access(package, os.W_OK) or _can_write(_user_cache()):
         return
-    folder = tempfile.TemporaryDirectory(prefix="cellseg-kernels-")
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):  # of processes that were killed
+        with suppress(OSError):  # another process may be at it
+            if is_left_over(left.name.removeprefix(_PREFIX)) and left.stat().st_uid == os.getuid():
+                shutil.rmtree(left)
+    folder = tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-")
     atexit.register(folder.cleanup)
     os.environ["NUMBA_CACHE_DIR"] = folder.name
     if "numba" in sys.modules:  # it read the variable when it was imported

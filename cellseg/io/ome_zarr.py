@@ -209,7 +209,7 @@ class ZarrSlide(Closing):
         """What zarr and its codecs stumble over is a damaged folder, or a kind that they do not know."""
         try:
             yield
-        except ImageError:
+        except (ImageError, MemoryError):
             raise
         except ValidationError as error:
             fault = error.errors()[0]

@@ -17,6 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from cellseg.errors import CellsegError
+from cellseg.io.atomic import writing_fault
 from cellseg.io.geojson import Polygons
 from cellseg.types import Labels
 
@@ -217,10 +218,7 @@ class PolygonScratch:
         return Polygons(*_unpack(np.concatenate(parts), places))
 
     def _fault(self, error: OSError) -> CellsegError:
-        return CellsegError(
-            f"{self._folder}: cannot be written ({error.strerror}); check the folder's permissions and the free space, "
-            "or choose another output"
-        )
+        return writing_fault(self._folder, error)
 
     def __enter__(self) -> Self:
         return self

@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from cellseg.errors import CellsegError
+from cellseg.io.atomic import writing_fault
 from cellseg.types import Labels, Window
 
 
@@ -91,10 +92,7 @@ class ClusterScratch:
             self._end += len(data)
 
     def _fault(self, error: OSError) -> CellsegError:
-        return CellsegError(
-            f"{self._folder}: cannot be written ({error.strerror}); check the folder's permissions and the free space, "
-            "or choose another output"
-        )
+        return writing_fault(self._folder, error)
 
     def fetch(self, strip: int) -> list[tuple[_Piece, bytes]]:
         """The compressed pieces of a strip; not safe in several threads."""

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from cellseg.columns import Column
 from cellseg.errors import LabelError, TableError
+from cellseg.io.atomic import temporary_folder
 from cellseg.io.labels import LabelImage, open_labels
 from cellseg.io.slide import open_slide
 from cellseg.io.table import TableWriter, read_table
@@ -217,12 +218,8 @@ def _first_pass(out: Path, *, whole: bool) -> Iterator[Path]:
     if whole:
         yield out
         return
-    # of one name, so that what a killed run left is written over by the next
-    first = out.with_name(f".tmp-first-{out.stem}.parquet")
-    try:
-        yield first
-    finally:
-        first.unlink(missing_ok=True)
+    with temporary_folder(out) as folder:
+        yield folder / "first.parquet"
 
 
 def plan_jobs(cells: Cells, tile_px: int) -> list[NDArray[np.int64]]:

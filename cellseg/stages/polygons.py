@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from cellseg.columns import full_name
-from cellseg.errors import CellsegError, ConfigError, TableError
+from cellseg.errors import ConfigError, TableError
+from cellseg.io.atomic import temporary_folder
 from cellseg.io.cells_geojson import FeatureWriter, GeometryScratch, Texts, feature_text, geometry_texts
 from cellseg.io.geojson import is_geojson
 from cellseg.io.label_polygons import Drawing, Outline, draw_cells
@@ -221,11 +221,6 @@ def labels_of(
         return
     with open_slide(image, max_decoded_mpx=max_decoded_mpx) as slide:
         height, width = slide.height, slide.width
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = TemporaryDirectory(prefix=".tmp-labels-", dir=out.parent)
-    except OSError as error:
-        raise CellsegError(f"{out}: cannot be written ({error.strerror}); choose another output") from error
-    with folder:
-        drawn = Path(folder.name) / "labels.ome.tif"
+    with temporary_folder(out) as folder:
+        drawn = folder / "labels.ome.tif"
         yield drawn, draw_cells(labels, drawn, height_px=height, width_px=width, mpp=mpp, outline=outline)

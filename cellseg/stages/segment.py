@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from cellseg.columns import columns_of
 from cellseg.config import InputSettings, SegmentationSettings
-from cellseg.io.atomic import write_json
+from cellseg.io.atomic import temporary_folder, write_json
 from cellseg.io.labels import PART_PX, STRIP_PX, EncodedStrip, encode_parts, write_labels
 from cellseg.io.pixel_size import GIVEN
 from cellseg.io.scratch import ClusterScratch
@@ -98,9 +97,9 @@ def segment_slide(
         tile_px, workers, device, tuple(shards), progress,
     )  # fmt: skip
     slide, tried = PreparedSlide(recipe, tissue), list[CellSize]()
-    with TemporaryDirectory(prefix="cellseg-") as name:
+    with temporary_folder(labels) as folder:
         while (found := run.segment(slide, tried)) is None:
-            slide = run.look_again(slide, tried, Path(name))
+            slide = run.look_again(slide, tried, folder)
         slide.write_beside(labels)
     write_instances(instances_path(labels), found)
     record = with_sizes(found.record, tried)

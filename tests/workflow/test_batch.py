@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import signal
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 
@@ -183,38 +180,6 @@ def test_logged_command_can_be_pasted(copy: Project) -> None:
         ["bash", "-c", command], cwd=copy.folder, check=True, capture_output=True, env=os.environ | {"PATH": path}
     )
     assert labels.read_bytes() == before
-
-
-def test_run_killed_in_the_middle_and_started_again_gives_the_same_bytes(batch, tmp_path: Path) -> None:
-    whole, _ = batch
-    project = Project(tmp_path / "my project")
-    shutil.copytree(whole.folder / "images", project.folder / "images", dirs_exist_ok=True)
-    project.sheet(GOOD)
-    tiles = project.settings("compute:\n  tile_px: 64\n")
-    running = subprocess.Popen(
-        project.command(*tiles),
-        cwd=project.folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    first = [project.sample(name) / "preprocess" / "recipe.json" for name in GOOD]
-    deadline = time.monotonic() + 120
-    while not any(path.exists() for path in first) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.3)  # into the job after
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
-    assert any(path.exists() for path in first)
-    assert not (project.folder / "results" / "slides.tsv").exists()
-
-    done = project.snakemake(*tiles)
-    assert done.returncode == 0, done.stdout
-    assert not re.search("lock|incomplete", done.stdout, re.I), done.stdout
-    for name in GOOD:
-        assert files_of(project.sample(name)) == files_of(whole.sample(name)), name
-    reference = Path("results", "reference", "he.json")
-    assert (project.folder / reference).read_bytes() == (whole.folder / reference).read_bytes()
 
 
 def test_report_has_pictures_and_tables_with_their_captions_and_leaves_the_failed_one_out(copy: Project) -> None:

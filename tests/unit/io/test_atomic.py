@@ -1,5 +1,6 @@
 """A file appears whole or not at all."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cellseg.errors import CellsegError
-from cellseg.io.atomic import atomic_path, write_json, write_text
+from cellseg.errors import CellsegError, is_machine_fault
+from cellseg.io.atomic import atomic_path, temporary_folder, write_json, write_text, writing_fault
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -61,3 +62,40 @@ def test_json_is_sorted_and_ends_with_a_line_end(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "b.json", float("nan"))
     assert not (tmp_path / "b.json").exists()
+
+
+def test_a_folder_goes_and_so_does_what_a_killed_run_left_of_one(tmp_path: Path) -> None:
+    code = "import os; from pathlib import Path; from cellseg.io.atomic import temporary_folder\n"
+    code += f"with temporary_folder(Path({str(tmp_path / 'a.txt')!r})) as f: f.mkdir(); (f / 'x').touch(); os._exit(9)"
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    with temporary_folder(tmp_path / "a.txt") as one, temporary_folder(tmp_path / "a.txt") as other:
+        assert list(tmp_path.iterdir()) == [] and one != other
+        write_text(one / "b.txt", "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [(errno.ENOSPC, "make room on this disk and start again"), (errno.EFBIG, "ulimit -f"), (errno.EIO, "fails"),
+     (errno.EACCES, "check the folder's permissions"), (None, "check the folder's permissions")],
+)  # fmt: skip
+def test_a_fault_in_writing_says_why_and_what_to_do(number: int | None, cure: str) -> None:
+    error = OSError(number, os.strerror(number)) if number else OSError("odd")
+    said = str(writing_fault(Path("a.txt"), error))
+    assert said.startswith("a.txt: cannot be written (") and cure in said and (error.strerror or "odd") in said
+
+
+def test_faults_of_the_machine_are_told_from_those_of_a_slide() -> None:
+    def chained(error: Exception) -> Exception:
+        try:
+            raise CellsegError("x") from error
+        except CellsegError as raised:
+            return raised
+
+    assert is_machine_fault(MemoryError()) and is_machine_fault(OSError(errno.EIO, ""))
+    assert is_machine_fault(chained(OSError(errno.ENOSPC, "")))
+    assert not is_machine_fault(chained(MemoryError()))  # a damaged file may claim any size
+    assert not any(
+        map(is_machine_fault, (OSError(errno.ENOENT, ""), OSError("no number"), ValueError(), chained(KeyError())))
+    )

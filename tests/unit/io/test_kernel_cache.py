@@ -23,7 +23,7 @@ print(_on_outline._cache.cache_path)
 
 
 def run(tmp_path, **variables):
-    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp" / "cellseg-kernels-99999999-x").mkdir(parents=True)  # of a process that was killed
     (tmp_path / "file").touch()
     environment = {"TMPDIR": str(tmp_path / "tmp"), "HOME": str(tmp_path / "file"), "PATH": "", **variables}
     command = [sys.executable, "-c", MEASURE, str(tmp_path)]
