@@ -45,7 +45,7 @@ NEEDS = {
 """By stage; segmenting by a network is a stage of its own, whose windows have the size that its settings say."""
 
 
-def fit_tiles(stage: str, memory_mb: int | None, *, tile_px: int, workers: int) -> Cut:
+def fit_tiles(stage: str, memory_mb: int | None, *, tile_px: int, workers: int, same_tiles: bool = False) -> Cut:
     """The tiles and workers that a memory budget has room for, no larger and no more than asked for.
 
     A fifth of the budget is left for what grows with the slide and its cells. Tiles are made smaller first, by halves
@@ -60,15 +60,24 @@ def fit_tiles(stage: str, memory_mb: int | None, *, tile_px: int, workers: int) 
         MB (10^6 bytes) for the whole process; None: as asked for.
     tile_px, workers : int
         What is asked for.
+    same_tiles : bool
+        Tiles keep their size, as those of a slide's shards must, and only workers go.
     """
     if memory_mb is None:
         return Cut(tile_px, workers)
+    if same_tiles:
+        fewer = (Cut(tile_px, n) for n in range(workers, 1, -1))
+        return next((cut for cut in fewer if _fits(stage, cut, memory_mb)), Cut(tile_px, 1))
     sides = [side for side in (tile_px >> n for n in range(16)) if side >= _LEAST_TILE_PX] or [tile_px]
     coarse = [side for side in sides if side >= _COARSE_TILE_PX] or sides[:1]
     cuts = [Cut(side, workers) for side in coarse]
-    cuts += [Cut(coarse[-1], fewer) for fewer in range(workers - 1, 0, -1)]
+    cuts += [Cut(coarse[-1], n) for n in range(workers - 1, 0, -1)]
     cuts += [Cut(side, 1) for side in sides[len(coarse) :]]
-    return next((cut for cut in cuts if NEEDS[stage].megabytes(cut) <= _FOR_TILES * memory_mb), cuts[-1])
+    return next((cut for cut in cuts if _fits(stage, cut, memory_mb)), cuts[-1])
+
+
+def _fits(stage: str, cut: Cut, memory_mb: int) -> bool:
+    return NEEDS[stage].megabytes(cut) <= _FOR_TILES * memory_mb
 
 
 def least_mb(stage: str) -> int:

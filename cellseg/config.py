@@ -193,6 +193,17 @@ class ComputeSettings(Settings):
     """image for `--software-deployment-method apptainer` (docs/workflow.md): a .sif file or a URL, without blanks; empty: none."""
     samples_per_job: int = Field(default=1, ge=1, le=500)
     """how many samples a job takes through its stages, one after the other; over 1 for hundreds of small images (docs/cluster.md)."""
+    shards: int = Field(default=1, ge=1, le=1000)
+    """how many jobs share the tiles of one slide, on as many machines; over 1 for slides of gigapixels (docs/shards.md)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ComputeSettings:
+        if self.shards > 1 and self.samples_per_job > 1:
+            raise ValueError(
+                f"samples_per_job {self.samples_per_job} (small samples together) and shards {self.shards} (one slide cut) "
+                "do not go together; set one of compute.samples_per_job and compute.shards to 1"
+            )
+        return self
 
 
 class Config(Settings):

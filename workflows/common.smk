@@ -262,6 +262,17 @@ def weights_file(wildcards):
     return local(weights) if section["method"] == "maskrcnn" and weights.endswith(".safetensors") else []
 
 
+def gathered(name):
+    """All shards of a sample that have this name; none where slides are not cut."""
+    shards = gather.slide_shards(in_results(f"samples/{{{{sample}}}}/{name}"))
+    return shards if len(shards) > 1 else []
+
+
+def options_of(option, paths):
+    """An option once for each of the files; none for none."""
+    return shlex.join(word for path in paths for word in (option, str(path)))
+
+
 def training_options(wildcards):
     """What the section `train` says, as options; a rule that nobody asks for needs none."""
     section = config["train"]

@@ -6,6 +6,7 @@ rule measure:
         recipe=in_results("samples/{sample}/segment/recipe.json"),
         tissue=tissue_map,
         tiles=in_results("samples/{sample}/segment/tiles.parquet"),
+        shards=gathered("measure/rows.{scatteritem}.arrow"),
     output:
         measurements=in_results("samples/{sample}/measure/measurements.parquet"),
     log:
@@ -23,6 +24,7 @@ rule measure:
         shrunk=shrunk,
     params:
         image=image_path,
+        shards=lambda wildcards, input: options_of("--shards", input.shards),
         tissue=tissue_option,
         settings=as_json("measure"),
         inputs=as_json("input", "max_decoded_mpx"),
@@ -30,5 +32,5 @@ rule measure:
         "(set -x; cellseg measure {params.image:q} {input.labels:q} -o {output.measurements:q} --recipe {input.recipe:q}"
         " --instances {input.instances:q} --tiles {input.tiles:q} {params.tissue}"
         " --settings {params.settings:q} --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
-        " --memory-mb $(({resources.mem_mb} / {resources.shrunk}))"
+        " --memory-mb $(({resources.mem_mb} / {resources.shrunk})) {params.shards}"
         " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"

@@ -1,3 +1,6 @@
+include: "shards.smk"
+
+
 rule segment:
     input:
         image=image_if_there,
@@ -6,6 +9,7 @@ rule segment:
         quality=in_results("samples/{sample}/preprocess/quality.json"),
         tiles=in_results("samples/{sample}/preprocess/tiles.parquet"),
         weights=weights_file,
+        shards=gathered("segment/find.{scatteritem}.arrow"),
     output:
         labels=in_results("samples/{sample}/segment/labels.ome.tif"),
         record=in_results("samples/{sample}/segment/labels.json"),
@@ -30,6 +34,7 @@ rule segment:
         device=config["compute"]["device"],
     params:
         image=image_path,
+        shards=lambda wildcards, input: options_of("--shards", input.shards),
         method=config["segmentation"]["method"],
         settings=segmentation_settings,
         preprocess=preprocess_again,
@@ -38,5 +43,5 @@ rule segment:
         "(set -x; cellseg segment {params.image:q} -o {output.labels:q} --method {params.method} --recipe {input.recipe:q}"
         " --settings {params.settings:q} {params.preprocess} --inputs {params.inputs:q} --tile-px {resources.tile_px} --workers {threads}"
         " --memory-mb $(({resources.mem_mb} / {resources.shrunk}))"
-        " --device {resources.device}"
+        " --device {resources.device} {params.shards}"
         " --sample {wildcards.sample:q} --placeholder) > {log:q} 2>&1"

@@ -100,17 +100,17 @@ def parse_device(name: str | None) -> str:
     return name or "auto"
 
 
-def cut_to(memory_mb: int | None, stage: str, *, tile_px: int, workers: int) -> Cut:
+def cut_to(memory_mb: int | None, stage: str, *, tile_px: int, workers: int, same_tiles: bool = False) -> Cut:
     """Tiles and threads that the budget has room for; a note where it is less than the stage takes at the least."""
     from cellseg.budget import fit_tiles, least_mb
 
-    if memory_mb is not None and memory_mb < least_mb(stage):
+    if memory_mb is not None and not same_tiles and memory_mb < least_mb(stage):
         typer.echo(
             f"note: --memory-mb {memory_mb}: {stage} takes about {least_mb(stage)} MB at the least; it goes on with "
             "the smallest tiles",
             err=True,
         )
-    return fit_tiles(stage, memory_mb, tile_px=tile_px, workers=workers)
+    return fit_tiles(stage, memory_mb, tile_px=tile_px, workers=workers, same_tiles=same_tiles)
 
 
 def sample_name(image: Path, sample: str | None) -> str:

@@ -12,6 +12,7 @@ from cellseg.commands.options import (
     DeviceOption,
     ImageArgument,
     InputsOption,
+    MemoryOption,
     MethodOption,
     OutFile,
     PlaceholderOption,
@@ -20,6 +21,7 @@ from cellseg.commands.options import (
     TileOption,
     TilesOption,
     WorkersOption,
+    cut_to,
     parse_device,
     sample_name,
 )
@@ -50,6 +52,7 @@ def segment_shard(
     inputs: InputsOption = None,
     tile_px: TileOption = _TILE_PX,
     workers: WorkersOption = 1,
+    memory_mb: MemoryOption = None,
     device: DeviceOption = None,
     sample: SampleOption = None,
     placeholder: PlaceholderOption = False,
@@ -67,12 +70,15 @@ def segment_shard(
         from cellseg.stages.shard_tiles import ShardOf
 
         tissue = recipe_file(recipe).with_name("tissue.png")
+        chosen = read_segmentation(settings, method)
+        stage = "segment" if chosen.method == "threshold" else "maskrcnn"
+        cut = cut_to(memory_mb, stage, tile_px=tile_px, workers=workers, same_tiles=True)
         with show_progress("segment-shard") as progress:
             done = shards.segment_shard(
                 image, out, recipe=read_recipe(recipe), tissue=tissue if tissue.is_file() else None,
                 shard=ShardOf.parse(shard), only=_parse_pass(only), counts=counts or (),
-                settings=read_segmentation(settings, method), inputs=read_settings(InputSettings, inputs),
-                tile_px=tile_px, workers=workers, device=parse_device(device), progress=progress,
+                settings=chosen, inputs=read_settings(InputSettings, inputs),
+                tile_px=cut.tile_px, workers=cut.workers, device=parse_device(device), progress=progress,
             )  # fmt: skip
         typer.echo(f"{out}: {done.end - done.begin} of {done.n_units} tiles")
 
@@ -103,6 +109,7 @@ def measure_shard(
     inputs: InputsOption = None,
     tile_px: TileOption = _TILE_PX,
     workers: WorkersOption = 1,
+    memory_mb: MemoryOption = None,
     sample: SampleOption = None,
     placeholder: PlaceholderOption = False,
 ) -> None:
@@ -120,10 +127,11 @@ def measure_shard(
         from cellseg.stages.preprocess import read_recipe
         from cellseg.stages.shard_tiles import ShardOf
 
+        cut = cut_to(memory_mb, "measure", tile_px=tile_px, workers=workers, same_tiles=True)
         with show_progress("measure-shard") as progress:
             done = measure_shards.measure_shard(
                 image, labels, out, recipe=read_recipe(recipe), settings=read_settings(MeasureSettings, settings),
-                shard=ShardOf.parse(shard), tile_px=tile_px, workers=workers,
+                shard=ShardOf.parse(shard), tile_px=cut.tile_px, workers=cut.workers,
                 max_decoded_mpx=read_settings(InputSettings, inputs).max_decoded_mpx, instances=instances,
                 tissue=tissue, tissue_settings=read_settings(TissueSettings, tissue_settings), tiles=tiles,
                 progress=progress,

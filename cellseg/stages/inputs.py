@@ -16,7 +16,7 @@ from cellseg.io.samples import read_samples
 from cellseg.io.settings import read_config
 from cellseg.measure_config import Family
 from cellseg.stages.look import NO_NETWORK
-from cellseg.stages.methods import method_fault
+from cellseg.stages.methods import method_fault, shards_fault
 
 SWITCHED = get_args(Family)
 """Families of columns that `measure.families` switches."""
@@ -49,6 +49,7 @@ def check_inputs(settings: Mapping[str, Any]) -> dict[str, Any]:
     if config is not None:
         faults += name_faults(config)
         faults += _weights_faults(config)
+        faults += _shards_faults(config)
     if config is None or faults:
         raise ConfigError("; ".join(faults))
     return config.model_dump(mode="json")
@@ -138,6 +139,12 @@ def _weights_faults(config: Config) -> list[str]:
         for setting, shipped, weights in named
         if weights.endswith(".safetensors") and not Path(weights).is_file()
     ]
+
+
+def _shards_faults(config: Config) -> list[str]:
+    """That slides are to be cut and the method cannot do with parts of one."""
+    fault = shards_fault(config.segmentation) if config.compute.shards > 1 else None
+    return [] if fault is None else [fault]
 
 
 def _folder_fault(results: Path) -> str:

@@ -18,7 +18,14 @@ from cellseg.io.atomic import write_text
 from cellseg.io.samples import Sample
 from cellseg.io.table import read_batches
 from cellseg.stages.outcome import first_failure, read_failure
-from cellseg.stages.results import OPTIONAL_OUTPUTS, STAGES, sample_folder, stage_log, stage_outputs
+from cellseg.stages.results import (
+    OPTIONAL_OUTPUTS,
+    STAGES,
+    lost_shard_logs,
+    sample_folder,
+    stage_log,
+    stage_outputs,
+)
 
 Outcome = Literal["done", "failed", "unassessable"]
 LEDGER_NAME = "slides.tsv"
@@ -47,7 +54,7 @@ def judge_sample(results: Path, sample: Sample) -> LedgerRow:
         if failure := first_failure(outputs):
             return LedgerRow(name, "failed", failure.stage, failure.reason, None, path)
         if missing := [output for output in outputs if not output.is_file()]:
-            reason = f"no {missing[0].name}: {_last_words(stage_log(results, name, stage))}"
+            reason = f"no {missing[0].name}: {_last_words(_log_to_read(results, name, stage))}"
             return LedgerRow(name, "failed", stage, reason, None, path)
     folder = sample_folder(results, name)
     n_cells = sum(batch.num_rows for batch in read_batches(folder / "cells.parquet", ["cell_id"]))
@@ -77,6 +84,12 @@ def _remarks(record: Path, n_cells: int) -> str:
         return "no cells: nothing stands out from the background (min_contrast)"
     found_some = "contrast_enough" in found or sum(found["dropped"].values())
     return "no cells of the size asked for" if found_some else "no cells were found"
+
+
+def _log_to_read(results: Path, sample: str, stage: str) -> Path:
+    """The log of a stage that left no result; that of its first shard that is missing, where it waits for one."""
+    log = stage_log(results, sample, stage)
+    return log if log.is_file() else next(iter(lost_shard_logs(results, sample, stage)), log)
 
 
 def _last_words(log: Path) -> str:

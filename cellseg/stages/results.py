@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,13 @@ OPTIONAL_OUTPUTS: dict[str, tuple[str, ...]] = {
 """The same of stages that run where settings ask for them; what comes after passes their failures on."""
 STAGES = ("preprocess", "segment", "tissue", "measure", "classify", "tables", "overlay", "polygons", "integrity")
 """All stages in the order of the chain."""
+
+
+SHARD_ROUNDS: dict[str, tuple[tuple[str, str], ...]] = {
+    "segment": (("segment_count", "segment/count"), ("segment_find", "segment/find")),
+    "measure": (("measure_shard", "measure/rows"),),
+}
+"""Of stages that are cut where `compute.shards` says so: the rules of their rounds, and how their files begin."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,20 @@ def stage_outputs(results: Path, sample: str, stage: str) -> tuple[Path, ...]:
 def stage_log(results: Path, sample: str, stage: str) -> Path:
     """The log of one stage for one sample."""
     return results / "logs" / stage / f"{sample}.log"
+
+
+def lost_shard_logs(results: Path, sample: str, stage: str) -> list[Path]:
+    """Logs of the jobs that were to do a shard of `stage` and left none, of the last round that began."""
+    for rule, begins in reversed(SHARD_ROUNDS.get(stage, ())):
+        logs = {
+            log: match[1]
+            for log in sorted((results / "logs" / rule).glob("*.log"))
+            if (match := re.fullmatch(rf"{re.escape(sample)}\.(\d+-of-\d+)\.log", log.name))
+        }
+        if logs:
+            folder = sample_folder(results, sample)
+            return [log for log, item in logs.items() if not (folder / f"{begins}.{item}.arrow").is_file()]
+    return []
 
 
 def beside_labels(labels: Path, name: str) -> Path:

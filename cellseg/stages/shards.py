@@ -25,6 +25,7 @@ from cellseg.io.slide import open_slide
 from cellseg.preprocess.recipe import Recipe
 from cellseg.preprocess.tissue_mask import TissueMask
 from cellseg.stages.in_force import PreparedSlide
+from cellseg.stages.methods import shards_fault
 from cellseg.stages.preprocess import check_recipe
 from cellseg.stages.segmenters import choose_segmenter, segmenter_facts
 from cellseg.stages.shard_tiles import (
@@ -102,6 +103,8 @@ def segment_shard(
         If `counts` are not all of this slide and these settings.
     """
     settings = settings or SegmentationSettings()
+    if fault := shards_fault(settings):
+        raise ConfigError(fault)
     mask = PreparedSlide(recipe, tissue).mask()
     segmenter = choose_segmenter(settings, recipe, device=device)
     made_of = _made_of(settings, recipe, mask)

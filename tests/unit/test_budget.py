@@ -36,3 +36,9 @@ def test_windows_of_a_network_keep_their_size_and_only_workers_go() -> None:
 def test_no_room_at_all_gives_the_least_there_is() -> None:
     assert fit_tiles("segment", 1, tile_px=2048, workers=8) == Cut(256, 1)
     assert fit_tiles("segment", 1, tile_px=200, workers=2) == Cut(200, 1)
+
+
+def test_tiles_of_shards_keep_their_size_and_only_workers_go() -> None:
+    cuts = [fit_tiles("measure", mb, tile_px=2048, workers=4, same_tiles=True) for mb in range(100, 3000, 10)]
+    assert [cut for n, cut in enumerate(cuts) if n == 0 or cut != cuts[n - 1]] == [Cut(2048, n) for n in (1, 2, 3, 4)]
+    assert fit_tiles("measure", None, tile_px=2048, workers=4, same_tiles=True) == Cut(2048, 4)

@@ -95,3 +95,9 @@ def test_weights_that_are_not_there_are_a_fault_only_where_they_are_wanted(sheet
     ):
         with pytest.raises(ConfigError, match=r"weights own\.safetensors: no such file"):
             check_inputs(settings | section)
+
+
+def test_small_samples_together_and_slides_cut_do_not_go_together(sheet: Path) -> None:
+    settings = {"samples": str(sheet), "compute": {"samples_per_job": 50, "shards": 8}}
+    with pytest.raises(ConfigError, match=r"samples_per_job 50 .* shards 8 .* set one of compute\.samples_per_job and"):
+        check_inputs(settings)

@@ -10,7 +10,7 @@ from cellseg.io.atomic import write_text
 from cellseg.io.samples import Sample
 from cellseg.stages.ledger import judge_sample
 from cellseg.stages.outcome import Failure, write_failure
-from cellseg.stages.results import STAGES, stage_log, stage_outputs
+from cellseg.stages.results import SHARD_ROUNDS, STAGES, stage_log, stage_outputs
 
 SAMPLE = Sample(sample="a", path=Path("a.tif"))
 
@@ -49,3 +49,34 @@ def test_maps_of_earlier_settings_mean_nothing(tmp_path: Path, left: str) -> Non
         write_failure(stage_outputs(tmp_path, "a", "tissue"), Failure("a", "tissue", "no level 9"))
     # the chain went on without a map, up to the stage that is really missing
     assert judge_sample(tmp_path, SAMPLE).stage == "overlay"
+
+
+def shard(results: Path, rule: str, sample: str, item: str, *, left: bool) -> None:
+    """A job of a shard that wrote its log, and its file if it left one."""
+    begins = {name: begins for rounds in SHARD_ROUNDS.values() for name, begins in rounds}[rule]
+    write_text(results / "logs" / rule / f"{sample}.{item}.log", f"{rule} {item}\n{'done' if left else 'Killed'}\n")
+    if left:
+        write_text(results / "samples" / sample / f"{begins}.{item}.arrow", "x")
+
+
+def test_a_shard_that_got_lost_is_quoted_where_its_stage_never_ran(tmp_path: Path) -> None:
+    finish(tmp_path, "preprocess")
+    shard(tmp_path, "segment_count", "a", "1-of-2", left=True)
+    shard(tmp_path, "segment_count", "a", "2-of-2", left=False)
+    shard(tmp_path, "segment_find", "a.b", "1-of-2", left=False)  # another sample's
+    row = judge_sample(tmp_path, SAMPLE)
+    assert (row.stage, row.reason) == ("segment", "no labels.ome.tif: its log ends with: Killed")
+    # the second round has the word once it began, when files of the first are gone
+    shard(tmp_path, "segment_find", "a", "1-of-2", left=True)
+    assert "left no log" in judge_sample(tmp_path, SAMPLE).reason
+    shard(tmp_path, "segment_find", "a", "2-of-2", left=False)
+    assert judge_sample(tmp_path, SAMPLE).reason == "no labels.ome.tif: its log ends with: Killed"
+    write_text(stage_log(tmp_path, "a", "segment"), "of the stage itself\n")
+    assert judge_sample(tmp_path, SAMPLE).reason.endswith("of the stage itself")
+
+
+def test_a_shard_of_measuring_that_got_lost_is_quoted(tmp_path: Path) -> None:
+    finish(tmp_path, "preprocess", "segment")
+    shard(tmp_path, "measure_shard", "a", "1-of-2", left=False)
+    row = judge_sample(tmp_path, SAMPLE)
+    assert (row.stage, row.reason) == ("measure", "no measurements.parquet: its log ends with: Killed")

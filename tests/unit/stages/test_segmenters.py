@@ -23,6 +23,8 @@ from cellseg.stages.analyze import Acquisition, analyze_images
 from cellseg.stages.inputs import check_inputs
 from cellseg.stages.segment import segment_slide
 from cellseg.stages.segmenters import choose_segmenter
+from cellseg.stages.shard_tiles import ShardOf
+from cellseg.stages.shards import segment_shard
 from cellseg.types import Window
 
 
@@ -128,3 +130,32 @@ def test_weights_that_are_not_there(slide, tmp_path: Path) -> None:
     (tmp_path / "samples.tsv").write_text("sample\tpath\na\ta.tif\n")
     with pytest.raises(ConfigError, match=r"segmentation.maskrcnn.weights .*x\.safetensors: no such file"):
         check_inputs({"segmentation": missing, "samples": str(tmp_path / "samples.tsv")})
+
+
+@pytest.mark.parametrize("cuttable", [True, False])
+def test_a_segmenter_may_say_that_it_cannot_be_cut(
+    cuttable: bool, slide, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, points = example()
+    install(tmp_path / "site", monkeypatch, {"bright_spots": f"{module}\nmake.cuttable = {cuttable}\n"}, points)
+    (tmp_path / "samples.tsv").write_text("sample\tpath\na\ta.tif\n")
+    settings = {"segmentation": {"method": "bright_spots", "plugin": {"level": 110}}, "compute": {"shards": 2}}
+    settings |= {"samples": str(tmp_path / "samples.tsv"), "results": str(tmp_path / "out")}
+    image, _, recipe = slide
+    chosen = SegmentationSettings(**settings["segmentation"])
+    paths = [tmp_path / f"{number}.arrow" for number in (1, 2)]
+    if not cuttable:
+        with pytest.raises(ConfigError, match=r"bright_spots:make\): cannot be cut into shards.* compute\.shards to"):
+            check_inputs(settings)
+        with pytest.raises(ConfigError, match="cannot be cut"):
+            segment_shard(image, paths[0], recipe=recipe, shard=ShardOf(1, 2), settings=chosen)
+        assert check_inputs(settings | {"compute": {"shards": 1}})
+        return
+    check_inputs(settings)
+    made = {}
+    for number, path in enumerate(paths, start=1):
+        segment_shard(image, path, recipe=recipe, shard=ShardOf(number, 2), settings=chosen)
+    for name, shards in (("one", ()), ("two", paths)):
+        segment_slide(image, tmp_path / name / "labels.ome.tif", recipe=recipe, settings=chosen, shards=shards)
+        made[name] = [path.read_bytes() for path in sorted((tmp_path / name).iterdir())]
+    assert made["two"] == made["one"]
