@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from cellseg.io.checksum import Checksum, checksum_of, files_below
 from cellseg.stages.outcome import Failure, read_failure
-from cellseg.stages.results import CELL_POLYGONS, TISSUE_MAP
+from cellseg.stages.results import CELL_POLYGONS, SHARD_ENDING, TISSUE_MAP
 from cellseg.stream import map_tiles
 
 CRATE_NAME = "ro-crate-metadata.json"
@@ -35,11 +35,11 @@ class ResultFile(NamedTuple):
         return parts[1] if parts[0] == "samples" else ""
 
     def is_left_over(self, *, tissue: bool, polygons: bool) -> bool:
-        """Whether an earlier run left it that mapped tissues or drew polygons, where this one does not."""
+        """Whether another run left it: one that mapped tissues or drew polygons, or was stopped (a shard)."""
         own = self.name.split("/", 2)[-1]
         if own.startswith(TISSUE_MAP.split("/")[0] + "/"):
             return not tissue
-        return own == CELL_POLYGONS and not polygons
+        return own.endswith(SHARD_ENDING) or (own == CELL_POLYGONS and not polygons)
 
 
 def result_names(results: Path) -> list[str]:

@@ -19,7 +19,7 @@ from cellseg.io.samples import Sample, read_samples
 from cellseg.stages.crate import Run, describe_run
 from cellseg.stages.crate_files import CONFIG_NAME, CRATE_NAME, WORKFLOW_NAME, ResultFile, read_results, result_names
 from cellseg.stages.crate_inputs import Input, look_at, name_of_sheet, plain, sample_inputs, weights_inputs
-from cellseg.stages.crate_jobs import read_jobs
+from cellseg.stages.crate_jobs import Job, read_jobs
 from cellseg.stages.crate_software import installed, own_version, system
 from cellseg.stages.ledger import LedgerRow, read_ledger
 
@@ -86,12 +86,16 @@ def write_provenance(
         sheet=given[0], images=given[1 + len(weights) :], weights=given[1 : 1 + len(weights)], rules=rules,
         results=files, left_over=frozenset(file.name for file in files if file.is_left_over(**switched)),
         ledger=ledger, own=own_version(), software=installed(settings.segmentation.method), system=system(),
-        jobs=read_jobs(results, [one.sample for one in samples], batched=settings.compute.samples_per_job > 1),
-        end=datetime.now(UTC),
+        jobs=_jobs_of(results, samples, settings), end=datetime.now(UTC),
     )  # fmt: skip
     write_json(results / CRATE_NAME, describe_run(run))
     n_inputs = sum(one.checksum is not None for one in given)
     return Written(len(files), n_inputs, sum(row.outcome == "failed" for row in ledger))
+
+
+def _jobs_of(results: Path, samples: tuple[Sample, ...], settings: Config) -> list[Job]:
+    cut = settings.compute
+    return read_jobs(results, [one.sample for one in samples], batched=cut.samples_per_job > 1, n_shards=cut.shards)
 
 
 def _check_ledger(samples: tuple[Sample, ...], ledger: list[LedgerRow], results: Path, sheet: Path) -> None:

@@ -43,6 +43,8 @@ SHARD_ROUNDS: dict[str, tuple[tuple[str, str], ...]] = {
     "measure": (("measure_shard", "measure/rows"),),
 }
 """Of stages that are cut where `compute.shards` says so: the rules of their rounds, and how their files begin."""
+SHARD_ENDING = ".arrow"
+"""How the files of shards end, which are gone when they have been put together."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def lost_shard_logs(results: Path, sample: str, stage: str) -> list[Path]:
         }
         if logs:
             folder = sample_folder(results, sample)
-            return [log for log, item in logs.items() if not (folder / f"{begins}.{item}.arrow").is_file()]
+            return [log for log, item in logs.items() if not (folder / f"{begins}.{item}{SHARD_ENDING}").is_file()]
     return []
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tifffile
 from fields import blobs, he_look
-from workflow.project import Project, files_of, jobs
+from workflow.project import TIMES, Project, files_of, jobs
 
 pytestmark = pytest.mark.slow
 SETTINGS = "polygons: {enabled: false}\n"
@@ -25,7 +25,7 @@ def run(folder: Path, settings: str, shards: int, *targets: str, tile_px: int = 
 def results_of(project: Project) -> dict[str, bytes]:
     """All results but those that hold times."""
     found = files_of(project.folder / "results")
-    return {name: content for name, content in found.items() if not name.startswith(("logs/", "benchmarks/"))}
+    return {name: content for name, content in found.items() if not name.startswith(TIMES)}
 
 
 def assert_as_one_job(cut: Project, whole: Project) -> None:

@@ -94,6 +94,20 @@ def test_jobs_say_how_long_they_took(project: Path) -> None:
     assert read_jobs(project / "results", ["other"], batched=False) == []
 
 
+def test_jobs_of_shards_are_told_and_what_shards_a_stopped_run_left_is_no_result(project: Path) -> None:
+    results = project / "results"
+    for name in ("good.1-of-2", "good.2-of-2", "good.1-of-3"):
+        path = results / "benchmarks" / "segment_find" / f"{name}.tsv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("s\tmax_rss\n3.5\t100\n")
+    (results / "samples" / "good" / "segment" / "find.1-of-3.arrow").write_text("x")
+    jobs = [job.name for job in read_jobs(results, ["good"], batched=False, n_shards=2)]
+    assert {name for name in jobs if "_" in name} == {f"segment_find/good.{n}-of-2" for n in (1, 2)}
+    assert not [job for job in read_jobs(results, ["good"], batched=False) if "_" in job.name]
+    crate = crate_of(project)
+    assert not [one for one in many(crate["#run"]["result"]) if one["@id"].endswith(".arrow")]
+
+
 def test_failed_sample_is_named_and_its_placeholder_is_no_result(made: Path, tmp_path: Path) -> None:
     project = Path(shutil.copytree(made, tmp_path / "project"))
     left = project / "results" / "samples" / "cut" / "cells.csv"
