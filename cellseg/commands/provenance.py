@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cellseg.commands.options import WorkersOption
+from cellseg.commands.options import DeviceOption, WorkersOption, parse_device
 from cellseg.commands.progress import show_progress
 from cellseg.errors import ConfigError
 
 if TYPE_CHECKING:
     from cellseg.stages.verify import Verified
+    from cellseg.stages.verify_rerun import Redone
 
 ResultsArgument = Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder of results.")]
 
@@ -52,9 +53,18 @@ def verify(
     samples: Annotated[
         Path | None, typer.Option("--samples", help="The sample sheet; default: where the crate has it.")
     ] = None,
+    rerun: Annotated[
+        float | None,
+        typer.Option("--rerun", help="Do this share of each sample's tiles again (as 0.01) and compare."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which tiles: the same seed, the same tiles.")] = 0,
     workers: WorkersOption = 1,
+    device: DeviceOption = None,
 ) -> None:
-    """Hash results and inputs again and compare with their crate: a line for what differs, and exit status 1."""
+    """Hash results and inputs again and compare with their crate: a line for what differs, and exit status 1.
+
+    With `--rerun`, tiles drawn at random are segmented and measured again, too, and each cell compared.
+    """
     from cellseg.stages.verify import verify_results
 
     with show_progress("verify") as progress:
@@ -62,8 +72,27 @@ def verify(
     for fault in done.faults:
         typer.echo(f"{fault.what}: {fault.name}: {fault.detail}")
     _tell_verified(done)
-    if done.faults:
+    same = not done.faults
+    if rerun is not None:
+        from cellseg.stages.verify_rerun import Drawing, redo_samples
+
+        drawing = Drawing(rerun, seed, workers, parse_device(device))
+        for one in redo_samples(results, drawing, sheet=samples):
+            same &= _tell_redone(one)
+    if not same:
         raise typer.Exit(1)
+
+
+def _tell_redone(one: Redone) -> bool:
+    """Print how a sample that was done again compares; whether it is the same."""
+    for fault in one.faults:
+        typer.echo(f"differs: {one.sample}: {fault}")
+    unsure = f", {one.n_open} not judged" if one.n_open else ""
+    typer.echo(
+        f"{one.sample}: {one.n_tiles} of {one.n_all} tiles done again, {one.n_segmented} cells segmented{unsure}, "
+        f"{one.n_measured} measured: {'not the same' if one.faults else 'all the same'}"
+    )
+    return not one.faults
 
 
 def _tell_verified(done: Verified) -> None:

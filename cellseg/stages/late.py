@@ -12,6 +12,7 @@ from cellseg.columns import Column
 from cellseg.io.table import TableWriter, read_batches, read_table
 from cellseg.measure.boxes import Cells
 from cellseg.measure.layout import late_inputs
+from cellseg.measure.registry import Values
 from cellseg.measure.window import measure_late
 from cellseg.measure_config import MeasureSettings
 from cellseg.preprocess.recipe import Recipe
@@ -41,9 +42,7 @@ def add_late_columns(
         If the settings name a column that was not measured.
     """
     names = [column.name for column in columns]
-    table = read_table(measured, late_inputs(names, recipe, settings))
-    inputs = {name: np.asarray(table[name].to_numpy(), np.float64) for name in table.column_names}
-    late = measure_late(cells, inputs, recipe=recipe, settings=settings)
+    late = late_columns(measured, columns, cells=cells, recipe=recipe, settings=settings)
     row = 0
     with TableWriter(out, columns) as writer:
         for batch in read_batches(measured):
@@ -52,3 +51,12 @@ def add_late_columns(
                 pa.table({name: pa.array(late[name][here]) if name in late else batch[name] for name in names})
             )
             row = here.stop
+
+
+def late_columns(
+    measured: Path, columns: Sequence[Column], *, cells: Cells, recipe: Recipe, settings: MeasureSettings
+) -> Values:
+    """The columns of the late families of all cells of a table; what is given and raised as of `add_late_columns`."""
+    table = read_table(measured, late_inputs([column.name for column in columns], recipe, settings))
+    inputs = {name: np.asarray(table[name].to_numpy(), np.float64) for name in table.column_names}
+    return measure_late(cells, inputs, recipe=recipe, settings=settings)

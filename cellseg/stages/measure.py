@@ -184,7 +184,7 @@ def measure_cells(
         with _first_pass(out, whole=first == columns) as path:
             with TableWriter(path, first) as writer:
                 for batch in _in_order(whole, jobs, source.n_tiles, progress):
-                    writer.write(_to_arrow(batch, first, sample))
+                    writer.write(rows_of(batch, first, sample))
             if first != columns:
                 add_late_columns(path, out, columns, cells=cells, recipe=recipe, settings=settings)
     return len(cells)
@@ -192,9 +192,16 @@ def measure_cells(
 
 @contextmanager
 def open_source(
-    given: Given, look: Look | None, tile_px: int, workers: int, max_decoded_mpx: float, progress: Progress
+    given: Given,
+    look: Look | None,
+    tile_px: int,
+    workers: int,
+    max_decoded_mpx: float,
+    progress: Progress,
+    *,
+    cells: Cells | None = None,
 ) -> Iterator[Source]:
-    """Open what a slide is measured from and find its cells; options and errors as of `measure_cells`."""
+    """Open what a slide is measured from and find its cells, unless they are given; as of `measure_cells`."""
     reach_um, recipe = given.tissue_settings.max_distance_um, given.recipe
     with (
         open_slide(given.image, max_decoded_mpx=max_decoded_mpx) as slide,
@@ -204,7 +211,7 @@ def open_source(
         check_recipe(slide, recipe)
         _check_labels(slide, labels, recipe, given.image, given.labels)
         grid = TileGrid(slide.height, slide.width, tile_px)
-        cells = _scan(labels, grid, workers, progress)
+        cells = find_all_cells(labels, grid, workers, progress) if cells is None else cells
         _check_sizes(cells, given.labels)
         yield Source(
             slide, labels, cells, recipe, given.settings, _read_instances(given.instances, cells), map_,
@@ -239,8 +246,8 @@ def plan_jobs(cells: Cells, tile_px: int) -> list[NDArray[np.int64]]:
     return [np.sort(rows) for rows in np.split(order, cuts)]
 
 
-def _scan(labels: LabelImage, grid: TileGrid, workers: int, progress: Progress) -> Cells:
-    """Boxes and sums of all cells; the first half of the work."""
+def find_all_cells(labels: LabelImage, grid: TileGrid, workers: int, progress: Progress = silent) -> Cells:
+    """Boxes and sums of all cells of a label image; the first half of the work."""
     windows = [tile.core for tile in grid.tiles()]
     parts = []
     scans = map_tiles(lambda window: scan_cells(labels.read(window), window.y0, window.x0), windows, workers=workers)
@@ -281,7 +288,8 @@ def _sorted(parts: list[Values]) -> Values:
     return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
 
 
-def _to_arrow(values: Values, columns: tuple[Column, ...], sample: str) -> pa.Table:
+def rows_of(values: Values, columns: tuple[Column, ...], sample: str) -> pa.Table:
+    """Measurements as rows of a table with these columns."""
     names = np.full(len(values["row"]), sample, dtype=object)
     return pa.table({c.name: pa.array(names if c.name == "sample" else values[c.name]) for c in columns})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from cellseg.stages.shard_tiles import Packed, read_basins, tile_of
 from cellseg.stages.slide_cells import REACH_BLOCKS, FoundCells, SlideJob
 from cellseg.stream import map_read
 from cellseg.tiles import Tile, TileGrid
-from cellseg.types import Pixels, Slide, Window
+from cellseg.types import Labels, Pixels, Slide, Window
 
 
 class _Job(NamedTuple):
@@ -62,7 +62,7 @@ class ThresholdSegmenter:
     """
 
     def __init__(self, settings: ThresholdSettings) -> None:
-        self._settings = settings
+        self.settings = settings
 
     def find(self, job: SlideJob) -> FoundCells:
         """Put the clusters of the slide into the job's scratch and say which are cells.
@@ -91,7 +91,7 @@ class ThresholdSegmenter:
     def grid(self, job: SlideJob) -> TileGrid:
         """The tiles of a slide."""
         recipe = job.recipe
-        return TileGrid(recipe.height_px, recipe.width_px, job.tile_px, context_px(self._settings, recipe.mpp))
+        return TileGrid(recipe.height_px, recipe.width_px, job.tile_px, context_px(self.settings, recipe.mpp))
 
     def count(self, job: SlideJob, tiles: Iterable[Tile]) -> NDArray[np.int64]:
         """Over the tissue of these tiles, (2, 4096): pixels by count of the smoothed signal, neighbours by their step.
@@ -112,12 +112,31 @@ class ThresholdSegmenter:
         """What each of these tiles holds, in order."""
         return _find_tiles(self._prepare(job), tiles, threshold, job)
 
+    def redo(self, job: SlideJob, record: Mapping[str, Any], window: Window) -> Labels:
+        """The cells of a window by the threshold of the slide's record, (h, w) uint32; those at its rims may be others.
+
+        Raises
+        ------
+        KeyError
+            If the record does not say it.
+        """
+        own, recipe = self._prepare(job), job.recipe
+        names = ("threshold_count", "background_count", "contrast", "contrast_enough")
+        threshold = Threshold(*(record[name] for name in names))
+        context = window.grow(context_px(self.settings, recipe.mpp)).clip(recipe.height_px, recipe.width_px)
+        ((_, found),) = _find_tiles(own, [Tile(0, window, context)], threshold, job)
+        if found is None:
+            return np.zeros((window.height, window.width), np.uint32)
+        joiner = BasinJoiner(width_px=recipe.width_px, joining=joining(own.settings, mpp=recipe.mpp))
+        joiner.add(window, found[0])
+        return _number(own, joiner.finish(), threshold).cell_of[found[0].labels]
+
     def agreed(self, threshold: Threshold, job: SlideJob) -> dict[str, Any]:
         """What jobs that do a part of the slide's tiles must agree in."""
         return {"threshold": asdict(threshold), "tile_px": job.tile_px}
 
     def _prepare(self, job: SlideJob) -> _Job:
-        chosen = self._settings
+        chosen = self.settings
         signal = segmentation_signal(
             job.recipe, chosen.signal_channel, chosen.foreground, max_eosin_share=chosen.max_eosin_share
         )
@@ -144,6 +163,9 @@ def _record(job: _Job, threshold: Threshold, n_cells: int, dropped: dict[str, in
         if job.fixed_count is not None
         else round(job.signal.to_native(threshold.count), 6),
         "threshold_unit": job.signal.unit,
+        # what of it a tile takes, for tiles that are done again
+        "threshold_count": threshold.count,
+        "background_count": threshold.background,
         "cells_are": "darker" if job.signal.dark else "brighter",
         "contrast": round(threshold.contrast, 6),
         "contrast_enough": threshold.found,

@@ -23,7 +23,7 @@ from cellseg.stages.shard_tiles import Packed, read_cells, tile_of
 from cellseg.stages.slide_cells import REACH_BLOCKS, FoundCells, SlideJob
 from cellseg.stream import map_read, map_tiles
 from cellseg.tiles import Tile, WindowGrid
-from cellseg.types import Pixels, Window
+from cellseg.types import Labels, Pixels, Window
 
 _N_SPREAD = 6
 _STRIP_AREA_PX = 1 << 23
@@ -152,6 +152,44 @@ class WindowedSegmenter:
             self._guard(lambda: self._look_first(job))
         return self._grid(job.recipe.height_px, job.recipe.width_px)
 
+    def redo(self, job: SlideJob, grid: WindowGrid, tiles: Sequence[Tile]) -> tuple[Window, Labels]:
+        """The cells of a block of windows as if there were no others, and where it lies; at its rims they may differ.
+
+        Parameters
+        ----------
+        tiles : sequence of Tile
+            Neighbours that make a rectangle, in raster order.
+
+        Returns
+        -------
+        Window, (h, w) ndarray of uint32
+            All that these windows read.
+
+        Raises
+        ------
+        ModelError
+            If a foreign segmenter fails.
+        """
+        first, last = tiles[0].read, tiles[-1].read
+        whole, joiner = Window(first.y0, last.y1, first.x0, last.x1), WindowJoiner(grid)
+        seen = [
+            (tile.read, cells.labels, joiner.add(tile, cells))
+            for tile, cells, _ in self.look_at(job, tiles, job.scratch)
+        ]
+        cell_of = joiner.finish().cell_of
+        labels = np.zeros((whole.height, whole.width), np.uint32)
+        for window, local, offset in seen:
+            claimed, there = cell_of[np.where(local > 0, local + offset, 0)], labels[window.inside(whole)]
+            # the most certain has the least number
+            there[...] = np.where((there == 0) | ((claimed > 0) & (claimed < there)), claimed, there)
+        found, pieces = find_pieces(labels), PieceJoiner()
+        pieces.add(found)
+        parts = pieces.finish()
+        parts = replace(parts, y=parts.y + whole.y0, x=parts.x + whole.x0)
+        kept = ~np.any(self._left_out(job, parts), axis=0)
+        ids = np.append(np.where(kept, np.arange(1, len(kept) + 1), 0), 0).astype(np.uint32)
+        return whole, ids[parts.piece_of[found.pieces]]
+
     def agreed(self) -> dict[str, Any]:
         """What jobs that look at a part of the slide's windows must agree in; asked for when all windows are done."""
         one = self._segmenter
@@ -176,10 +214,7 @@ class WindowedSegmenter:
 
     def _number(self, job: SlideJob, joined: JoinedCells, pieces: SlidePieces, n_at_limit: int) -> FoundCells:
         """Ids in raster order for the cells of right size in tissue, and the record of them and the others."""
-        area_um2 = pieces.count * job.recipe.mpp**2
-        small, large = area_um2 < self._area_um2[0], area_um2 > self._area_um2[1]
-        y, x = (np.floor(at + 0.5).astype(np.int64) for at in (pieces.y, pieces.x))
-        glass = ~job.tissue.at(y, x)
+        small, large, glass = self._left_out(job, pieces)
         kept = np.flatnonzero(~(small | large | glass))
         kept = kept[np.argsort(pieces.first[kept])]
         ids = np.zeros(len(pieces.ids) + 1, np.uint32)
@@ -204,6 +239,12 @@ class WindowedSegmenter:
             ids[pieces.piece_of], joined.scores[cell].astype(np.float64), joined.classes[cell],
             self._segmenter.classes, seam_joined, self._record(job, record, pieces.count[kept]), pieces.count[~glass],
         )  # fmt: skip
+
+    def _left_out(self, job: SlideJob, pieces: SlidePieces) -> tuple[NDArray[np.bool_], ...]:
+        """Which pieces are no cells: too small, too large, off the tissue."""
+        area_um2 = pieces.count * job.recipe.mpp**2
+        y, x = (np.floor(at + 0.5).astype(np.int64) for at in (pieces.y, pieces.x))
+        return area_um2 < self._area_um2[0], area_um2 > self._area_um2[1], ~job.tissue.at(y, x)
 
     def _record(self, job: SlideJob, counts: dict[str, Any], n_pixels: NDArray[np.int64]) -> dict[str, Any]:
         own: dict[str, Any] = self._guard(self._segmenter.record)

@@ -14,6 +14,7 @@ from run_crates import assert_profile, read_crate
 from workflow.project import EVERY_TABLE, REPOSITORY, Project, files_of, jobs
 
 from cellseg.stages.verify import verify_results
+from cellseg.stages.verify_rerun import Drawing, redo_samples
 
 pytestmark = pytest.mark.slow
 STAGES = ("preprocess", "segment", "measure", "classify", "tables", "overlay", "polygons", "integrity")
@@ -128,6 +129,8 @@ def test_mended_slide_finishes_the_batch(copy: Project) -> None:
     assert {name: files_of(copy.sample(name)) for name in GOOD} == before
     crate = assert_profile(copy.folder / "results")
     assert verify_results(copy.folder / "results").faults == []
+    again = list(redo_samples(copy.folder / "results", Drawing(0.01, 0, 1, "cpu")))
+    assert [one.faults for one in again] == [[]] * 5 and sum(one.n_measured for one in again) > 80
     assert "error" not in crate["#run"] and not [name for name in crate if "placeholder" in name]
     assert {job.removeprefix("#job/").split("/")[0] for job in crate if job.startswith("#job/")} == {
         *STAGES, "reference", "summary",
