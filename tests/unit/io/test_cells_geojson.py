@@ -167,7 +167,8 @@ def test_features_are_read_one_by_one_wherever_the_text_is_cut(tmp_path, monkeyp
     [
         b"", b"{", b"nonsense", b"[1]", b'{"features": [{"geometry": null}]}', b'{"features": [', b"3",
         b'{"features": [{"geometry": {}} {"geometry": {}}]}', b'{"features" 1}', b"\xff\xfe{}", b"[" * 100_000,
-        gzip.compress(b'{"features": [', mtime=0)[:-4], b"\x1f\x8bnonsense", b'{"features": [{"a": tru}' + b" " * 200 + b"]}",
+        gzip.compress(b'{"features": [', mtime=0)[:-4], b"\x1f\x8bnonsense",
+        b'{"features": [{"a": tru}' + b" " * 200 + b"]}",
     ],
 )  # fmt: skip
 def test_what_is_no_geojson_is_refused_by_name(tmp_path, text):
