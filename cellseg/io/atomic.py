@@ -68,7 +68,9 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 def writing_fault(path: Path, error: OSError) -> CellsegError:
     """What to raise for a file or folder that cannot be written: why, and what to do."""
     cure = _CURES.get(error.errno or 0, "check the folder's permissions and the free space, or choose another output")
-    return CellsegError(f"{path}: cannot be written ({error.strerror or error}); {cure}")
+    # Arrow puts more words of its own around the system's
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return CellsegError(f"{path}: cannot be written ({reason}); {cure}")
 
 
 def _bring_to_disk(path: Path) -> None:

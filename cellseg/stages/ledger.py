@@ -30,6 +30,8 @@ from cellseg.stages.results import (
 Outcome = Literal["done", "failed", "unassessable"]
 LEDGER_NAME = "slides.tsv"
 _LOG_CHARACTERS = 300
+_ERROR = "cellseg: error: "
+"""How the last line of a command begins that failed with words."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ def judge_sample(results: Path, sample: Sample) -> LedgerRow:
         if failure := first_failure(outputs):
             return LedgerRow(name, "failed", failure.stage, failure.reason, None, path)
         if missing := [output for output in outputs if not output.is_file()]:
-            reason = f"no {missing[0].name}: {_last_words(_log_to_read(results, name, stage))}"
-            return LedgerRow(name, "failed", stage, reason, None, path)
+            ended = _where_it_ended(results, name, stage)
+            reason = f"no {missing[0].name}: {_last_words(_log_to_read(results, name, ended))}"
+            return LedgerRow(name, "failed", ended, reason, None, path)
     folder = sample_folder(results, name)
     n_cells = sum(batch.num_rows for batch in read_batches(folder / "cells.parquet", ["cell_id"]))
     recipe = json.loads((folder / "segment/recipe.json").read_text(encoding="utf-8"))
@@ -86,6 +89,26 @@ def _remarks(record: Path, n_cells: int) -> str:
     return "no cells of the size asked for" if found_some else "no cells were found"
 
 
+def _where_it_ended(results: Path, sample: str, stage: str) -> str:
+    """The stage whose error took the outputs of `stage` with it: itself, or a later one of the same job.
+
+    Where many samples share a job, snakemake takes away what all of its stages made when one ends with an error.
+    """
+    own = stage_log(results, sample, stage)
+    if not own.is_file():
+        return stage
+    logs = {later: stage_log(results, sample, later) for later in STAGES[STAGES.index(stage) :]}
+    since = own.stat().st_mtime_ns
+    recent = (later for later, log in logs.items() if log.is_file() and log.stat().st_mtime_ns >= since)
+    return next((later for later in recent if _last_line(logs[later]).startswith(_ERROR)), stage)
+
+
+def _last_line(log: Path) -> str:
+    """The last line of a log that is not empty."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return next((line for line in reversed(lines) if line), "")
+
+
 def _log_to_read(results: Path, sample: str, stage: str) -> Path:
     """The log of a stage that left no result; that of its first shard that is missing, where it waits for one."""
     log = stage_log(results, sample, stage)
@@ -96,9 +119,9 @@ def _last_words(log: Path) -> str:
     """The last line of a log that is not empty, or that there is no log."""
     if not log.is_file():
         return "the stage did not run to its end and left no log"
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
-    words = next((line for line in reversed(lines) if line), "")
-    return f"its log ends with: {words[-_LOG_CHARACTERS:]}" if words else "the stage ended without a word in its log"
+    words = _last_line(log)
+    shown = words[: 2 * _LOG_CHARACTERS] if words.startswith(_ERROR) else words[-_LOG_CHARACTERS:]
+    return f"its log ends with: {shown}" if words else "the stage ended without a word in its log"
 
 
 def write_ledger(results: Path, rows: Iterable[LedgerRow]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,15 @@ def test_a_shard_of_measuring_that_got_lost_is_quoted(tmp_path: Path) -> None:
     shard(tmp_path, "measure_shard", "a", "1-of-2", left=False)
     row = judge_sample(tmp_path, SAMPLE)
     assert (row.stage, row.reason) == ("measure", "no measurements.parquet: its log ends with: Killed")
+
+
+def test_an_error_that_took_earlier_results_of_its_job_with_it_is_quoted(tmp_path: Path) -> None:
+    finish(tmp_path, "preprocess", "segment", "measure", "classify")
+    write_text(stage_log(tmp_path, "a", "overlay"), "cellseg: error: of an earlier run\n")
+    os.utime(stage_log(tmp_path, "a", "overlay"), (1, 1))
+    write_text(stage_log(tmp_path, "a", "tables"), "34 cells\n")
+    assert judge_sample(tmp_path, SAMPLE).reason == "no cells.csv: its log ends with: 34 cells"
+    write_text(stage_log(tmp_path, "a", "overlay"), "looking\ncellseg: error: overlay.png: no room\n\n")
+    row = judge_sample(tmp_path, SAMPLE)
+    assert (row.outcome, row.stage) == ("failed", "overlay")
+    assert row.reason == "no cells.csv: its log ends with: cellseg: error: overlay.png: no room"
