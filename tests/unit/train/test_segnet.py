@@ -110,7 +110,7 @@ def test_class_weights_follow_the_setting() -> None:
 
 def test_two_tissues_are_learned() -> None:
     settings = QUICK_TISSUE.model_copy(
-        update={"steps": 120, "batch": 4, "learning_rate": 5e-3, "validate_every": 120, "ema": 0.9, "augment": PLAIN}
+        update={"steps": 240, "batch": 4, "learning_rate": 5e-3, "validate_every": 240, "ema": 0.9, "augment": PLAIN}
     )
     learner = SegNetTask(PAIR.model_copy(update={"width": 0.125}), images(6), images(2, 20), settings)
     trained = train_network(learner, settings, crew=Crew(CPU), about={}, loaders=1)
