@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
-from scipy.stats import false_discovery_control
 
 from cellseg.classify_config import ReferenceSettings
 
@@ -120,8 +119,14 @@ def call_slide(p_values: Floats, settings: ReferenceSettings) -> SlideCalls:
 def _step_up(rising: Floats, fdr: float) -> float:
     """The largest p-value that is called at this false discovery rate; -1 where none is."""
     # sums of weights are a few roundings off
-    called = rising[false_discovery_control(rising) <= fdr + 1e-12] if rising.size else rising
+    called = rising[_adjusted(rising) <= fdr + 1e-12]
     return float(called[-1]) if called.size else -1.0
+
+
+def _adjusted(rising: Floats) -> Floats:
+    """Rising p-values adjusted to false discovery rates (Benjamini & Hochberg 1995, J R Stat Soc B 57:289)."""
+    scaled = rising * (rising.size / np.arange(1, rising.size + 1))
+    return np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
 
 
 def _local(rising: Floats) -> tuple[Floats, Floats]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit
 
 FIELD_SIDES_UM = (2000.0, 1400.0, 1000.0, 700.0, 500.0, 350.0, 250.0, 180.0, 125.0, 90.0, 60.0, 45.0, 30.0)
 """Sides of the square blocks that cells of an image are grouped by, um; the first that gives `MIN_FIELDS` is taken."""
@@ -91,9 +91,9 @@ def estimate_share(n_abnormal: NDArray[np.int64], n_decided: NDArray[np.int64], 
     if not decided.size:
         return Share(nan, nan, nan, 0, nan)
     share, n_clusters, effect = float(abnormal.sum() / decided.sum()), decided.size, nan
-    quantile = float(norm.ppf(0.5 + LEVEL / 2))
+    quantile = float(ndtri(0.5 + LEVEL / 2))
     if n_clusters > 1:
-        quantile = float(t.ppf(0.5 + LEVEL / 2, n_clusters - 1))
+        quantile = float(stdtrit(n_clusters - 1, 0.5 + LEVEL / 2))
         if 0 < share < 1:
             effect = max(_bootstrap_effect(abnormal, decided, seed), _correlation_effect(abnormal, decided))
     low, high = _wilson(share, decided.sum() / (1.0 if np.isnan(effect) else effect), quantile)
@@ -104,7 +104,7 @@ def wilson_interval(n_abnormal: int, n_decided: int) -> tuple[float, float]:
     """The 95 % interval of a share when cells are independent (Wilson 1927, J Am Stat Assoc 22:209); NaN of none."""
     if not n_decided:
         return float("nan"), float("nan")
-    return _wilson(n_abnormal / n_decided, n_decided, float(norm.ppf(0.5 + LEVEL / 2)))
+    return _wilson(n_abnormal / n_decided, n_decided, float(ndtri(0.5 + LEVEL / 2)))
 
 
 def _wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
