@@ -16,7 +16,7 @@ from cellseg.cohort_columns import LEDGER_COLUMNS
 from cellseg.errors import TableError
 from cellseg.io.atomic import write_text
 from cellseg.io.samples import Sample
-from cellseg.io.table import read_batches
+from cellseg.io.table import count_rows
 from cellseg.stages.outcome import first_failure, read_failure
 from cellseg.stages.results import (
     OPTIONAL_OUTPUTS,
@@ -60,7 +60,7 @@ def judge_sample(results: Path, sample: Sample) -> LedgerRow:
             reason = f"no {missing[0].name}: {_last_words(_log_to_read(results, name, ended))}"
             return LedgerRow(name, "failed", ended, reason, None, path)
     folder = sample_folder(results, name)
-    n_cells = sum(batch.num_rows for batch in read_batches(folder / "cells.parquet", ["cell_id"]))
+    n_cells = count_rows(folder / "cells.parquet")
     recipe = json.loads((folder / "segment/recipe.json").read_text(encoding="utf-8"))
     if recipe["assessable"]:
         return LedgerRow(name, "done", "", _remarks(folder / "segment/labels.json", n_cells), n_cells, path)

@@ -38,7 +38,7 @@ def read_failure(path: Path) -> Failure | None:
     """
     if not path.is_file():
         return None
-    with path.open("rb") as stream:
+    with path.open("rb", buffering=0) as stream:
         if stream.read(len(_PREFIX)) != _PREFIX:
             return None
         stream.seek(0)

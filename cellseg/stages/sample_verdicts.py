@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,7 @@ from cellseg.classify.finding import float_column
 from cellseg.classify.shares import Share, estimate_share, group_into_fields, wilson_interval
 from cellseg.cohort_columns import SUMMARY_FLAGS
 from cellseg.io.samples import Sample
-from cellseg.io.table import read_batches, read_schema
+from cellseg.io.table import TableColumns
 from cellseg.types import STATUSES
 
 NAN = float("nan")
@@ -59,11 +58,16 @@ class SampleVerdicts:
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
-def read_verdicts(cells: Path, sample: Sample) -> SampleVerdicts:
+VERDICT_COLUMNS = (
+    "status", "centroid_y_um", "centroid_x_um", "abnormal_probability", "called_abnormal", "scored_by", *SUMMARY_FLAGS,
+)  # fmt: skip
+"""What is read here of a table of cells, where it has it."""
+
+
+def read_verdicts(cells: TableColumns, sample: Sample) -> SampleVerdicts:
     """The verdicts in a sample's `cells.parquet`."""
-    known = pa.array(STATUSES)
-    codes = [pc.index_in(batch["status"], value_set=known).to_numpy() for batch in read_batches(cells, ["status"])]
-    status = np.concatenate(codes).astype(np.int8)
+    found = pc.index_in(cells.read("status")["status"], value_set=pa.array(STATUSES))
+    status = found.to_numpy().astype(np.int8)
     y_um, x_um = read_floats(cells, "centroid_y_um"), read_floats(cells, "centroid_x_um")
     probability, called = (
         read_if_there(cells, name, status.size) for name in ("abnormal_probability", "called_abnormal")
@@ -71,21 +75,21 @@ def read_verdicts(cells: Path, sample: Sample) -> SampleVerdicts:
     return SampleVerdicts(sample, status, y_um, x_um, probability, called == 1)
 
 
-def read_floats(cells: Path, name: str) -> NDArray[np.float64]:
+def read_floats(cells: TableColumns, name: str) -> NDArray[np.float64]:
     """A column of a table of cells."""
-    return np.concatenate([float_column(batch, name) for batch in read_batches(cells, [name])])
+    return float_column(cells.read(name), name)
 
 
-def read_if_there(cells: Path, name: str, n_cells: int) -> NDArray[np.float64]:
+def read_if_there(cells: TableColumns, name: str, n_cells: int) -> NDArray[np.float64]:
     """A column of a table of cells; NaN where the table lacks it."""
-    return read_floats(cells, name) if name in read_schema(cells).names else np.full(n_cells, NAN)
+    return read_floats(cells, name) if name in cells.names else np.full(n_cells, NAN)
 
 
-def judges_of(cells: Path, kept: NDArray[np.bool_]) -> set[str]:
+def judges_of(cells: TableColumns, kept: NDArray[np.bool_]) -> set[str]:
     """What scored the kept cells: model, reference; empty where the table does not say."""
-    if "scored_by" not in read_schema(cells).names:
+    if "scored_by" not in cells.names:
         return set()
-    column = pa.concat_tables(read_batches(cells, ["scored_by"]))["scored_by"]
+    column = cells.read("scored_by")["scored_by"]
     return set(pc.unique(column.filter(pa.array(kept))).to_pylist()) - {"", None}
 
 
@@ -95,14 +99,13 @@ def count_statuses(part: SampleVerdicts) -> dict[str, int]:
     return {"n_cells": sum(counts), **{f"n_{name}": n for name, n in zip(STATUSES, counts, strict=True)}}
 
 
-def count_flags(cells: Path) -> dict[str, int | None]:
+def count_flags(cells: TableColumns) -> dict[str, int | None]:
     """`n_FLAG` of every flag of the summary; None where the table lacks it."""
-    present = set(read_schema(cells).names)
-    return {f"n_{name}": _count_true(cells, name) if name in present else None for name in SUMMARY_FLAGS}
+    return {f"n_{name}": _count_true(cells, name) if name in cells.names else None for name in SUMMARY_FLAGS}
 
 
-def _count_true(cells: Path, name: str) -> int:
-    return sum(int(np.count_nonzero(batch[name].to_numpy())) for batch in read_batches(cells, [name]))
+def _count_true(cells: TableColumns, name: str) -> int:
+    return int(np.count_nonzero(cells.read(name)[name].to_numpy()))
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,15 @@ from cellseg.cohort_columns import (
     TISSUE_SUMMARY_COLUMNS,
     WDBC_COLUMNS,
 )
-from cellseg.columns import Column, full_name, mapped_tissues
+from cellseg.columns import Column, full_name, mapped_tissues, object_names
 from cellseg.io.samples import Sample, read_samples
-from cellseg.io.table import ARROW_TYPES, TableWriter, read_batches, read_schema
+from cellseg.io.table import ARROW_TYPES, TableColumns, TableWriter
 from cellseg.measure.wdbc import FEATURES, summarize_wdbc10
 from cellseg.stages.ledger import LedgerRow, judge_sample, write_ledger
 from cellseg.stages.outcome import read_failure
 from cellseg.stages.results import TISSUE_MAP, MapFiles, sample_folder
 from cellseg.stages.sample_verdicts import (
+    VERDICT_COLUMNS,
     SampleTotals,
     SampleVerdicts,
     count_flags,
@@ -46,6 +47,10 @@ from cellseg.stages.summary_groups import summarize_patients, summarize_slides
 
 NAN = float("nan")
 _DECIMALS = 6
+_AHEAD = (
+    *VERDICT_COLUMNS, "healthy_p_value", TISSUE,
+    *(column for feature in (*SUMMARY_FEATURES, *FEATURES) for column in object_names(feature)),
+)  # fmt: skip
 
 
 def summarize_cohort(results: Path, sheet: Path) -> list[LedgerRow]:
@@ -81,11 +86,12 @@ def summarize_cohort(results: Path, sheet: Path) -> list[LedgerRow]:
         if fate.outcome == "failed":
             continue
         folder = sample_folder(results, sample.sample)
-        verdicts = read_verdicts(folder / "cells.parquet", sample)
-        totals = done[sample.sample] = total_up(verdicts)
-        rows.append(summarize_sample(folder, verdicts, totals))
-        tissues += summarize_tissues(folder, verdicts)
-        wdbc += summarize_cells_wdbc10(folder, verdicts)
+        with TableColumns(folder / "cells.parquet", _AHEAD) as cells:
+            verdicts = read_verdicts(cells, sample)
+            totals = done[sample.sample] = total_up(verdicts)
+            rows.append(summarize_sample(folder, cells, verdicts, totals))
+            tissues += summarize_tissues(folder, cells, verdicts)
+            wdbc += summarize_cells_wdbc10(cells, verdicts)
     _write(results / "summary.csv", SUMMARY_COLUMNS, rows)
     _write(results / "summary_tissue.csv", TISSUE_SUMMARY_COLUMNS, tissues)
     _write(results / "summary_wdbc10.csv", WDBC_COLUMNS, wdbc)
@@ -95,11 +101,12 @@ def summarize_cohort(results: Path, sheet: Path) -> list[LedgerRow]:
     return ledger
 
 
-def summarize_sample(folder: Path, verdicts: SampleVerdicts, totals: SampleTotals) -> dict[str, Any]:
-    """One row of `summary.csv` from a sample's finished folder, the verdicts in it and their totals."""
+def summarize_sample(
+    folder: Path, cells: TableColumns, verdicts: SampleVerdicts, totals: SampleTotals
+) -> dict[str, Any]:
+    """One row of `summary.csv` from a sample's finished folder, its cells, their verdicts and totals."""
     recipe = json.loads((folder / "segment/recipe.json").read_text(encoding="utf-8"))
     quality = json.loads((folder / "segment/quality.json").read_text(encoding="utf-8"))
-    cells = folder / "cells.parquet"
     counts = totals.counts
     tissue_mm2 = float(quality["tissue_area_mm2"])
     return {
@@ -120,11 +127,11 @@ def summarize_sample(folder: Path, verdicts: SampleVerdicts, totals: SampleTotal
     }
 
 
-def summarize_tissues(folder: Path, verdicts: SampleVerdicts) -> list[dict[str, Any]]:
+def summarize_tissues(folder: Path, cells: TableColumns, verdicts: SampleVerdicts) -> list[dict[str, Any]]:
     """Rows of `summary_tissue.csv` from a sample's finished folder, in the order of its map; none without a map."""
-    cells, record = folder / "cells.parquet", MapFiles(folder / TISSUE_MAP).record
+    record = MapFiles(folder / TISSUE_MAP).record
     # a map that an earlier run left there is not what these cells were measured on
-    if not (mapped_tissues(read_schema(cells).names) and record.is_file()) or read_failure(record) is not None:
+    if not (mapped_tissues(cells.names) and record.is_file()) or read_failure(record) is not None:
         return []
     record_areas = json.loads(record.read_text(encoding="utf-8"))["areas"]
     areas = {area["tissue"]: float(area["area_mm2"]) for area in record_areas}
@@ -138,10 +145,9 @@ def summarize_tissues(folder: Path, verdicts: SampleVerdicts) -> list[dict[str, 
     ]
 
 
-def summarize_cells_wdbc10(folder: Path, verdicts: SampleVerdicts) -> list[dict[str, Any]]:
-    """The row of `summary_wdbc10.csv` from a sample's finished folder; none where the family was not measured."""
-    cells, kept = folder / "cells.parquet", verdicts.kept
-    present = read_schema(cells).names
+def summarize_cells_wdbc10(cells: TableColumns, verdicts: SampleVerdicts) -> list[dict[str, Any]]:
+    """The row of `summary_wdbc10.csv` from a sample's cells; none where the family was not measured."""
+    present, kept = cells.names, verdicts.kept
     named = {name: full_name(name, present) for name in FEATURES}
     if not set(named.values()) <= set(present):
         return []
@@ -166,15 +172,14 @@ def _tissue_row(tissue: str, area_mm2: float, whole_mm2: float, part: SampleVerd
     }
 
 
-def _cells_by_tissue(cells: Path) -> dict[str, NDArray[np.bool_]]:
+def _cells_by_tissue(cells: TableColumns) -> dict[str, NDArray[np.bool_]]:
     """Which cells lie in each tissue, "" for none; only tissues that cells lie in."""
-    table = pa.concat_tables(read_batches(cells, [TISSUE]))
-    encoded = table[TISSUE].combine_chunks().dictionary_encode()
+    encoded = cells.read(TISSUE)[TISSUE].combine_chunks().dictionary_encode()
     codes = encoded.indices.to_numpy()
     return {name: codes == code for code, name in enumerate(encoded.dictionary.to_pylist())}
 
 
-def _judged_by(cells: Path, verdicts: SampleVerdicts, counts: Mapping[str, int]) -> str:
+def _judged_by(cells: TableColumns, verdicts: SampleVerdicts, counts: Mapping[str, int]) -> str:
     """What the verdicts rest on; empty where no cell was judged."""
     kept = verdicts.kept
     if not kept.any():
@@ -187,14 +192,14 @@ def _judged_by(cells: Path, verdicts: SampleVerdicts, counts: Mapping[str, int])
     return "rules" if counts["n_healthy"] + counts["n_abnormal"] else "nothing"
 
 
-def _medians(cells: Path, kept: NDArray[np.bool_]) -> dict[str, float]:
+def _medians(cells: TableColumns, kept: NDArray[np.bool_]) -> dict[str, float]:
     """Median of each feature of the summary over the kept cells, one column in memory at a time."""
-    present = set(read_schema(cells).names)
+    present = set(cells.names)
     known = {name: full_name(name, present) for name in SUMMARY_FEATURES}
     return {f"median_{name}": _median(cells, at, kept) if at in present else NAN for name, at in known.items()}
 
 
-def _median(cells: Path, name: str, kept: NDArray[np.bool_]) -> float:
+def _median(cells: TableColumns, name: str, kept: NDArray[np.bool_]) -> float:
     values = read_floats(cells, name)[kept]
     values = values[np.isfinite(values)]
     return round(float(np.median(values)), _DECIMALS) if values.size else NAN
