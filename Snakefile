@@ -31,5 +31,6 @@ rule all:
     input:
         # The samples' last results by name: where `check` took away what failed, the next run makes it again.
         last_results(),
+        results_of(list(SAMPLES) if JOBS else [], *LOOKED_AT),  # in a batch their own rules ask for one a job
         *map(in_results, ["slides.tsv", "summary.csv", "ro-crate-metadata.json"]),
         in_results("logs/check.done"),

@@ -59,7 +59,9 @@ def reference_options(samples):
 
 
 # Of each sample the files that other rules and people ask for; snakemake keeps a record of each, with all of the job's
-# settings, and for tens of files a sample these records would take longer than the work. The others lie beside.
+# settings, and for tens of files a sample these records would take longer than the work. The others lie beside. For each
+# file that a job leaves, all that it reads is looked at again, so a judging job names one of its looking job's files; that
+# none of the others is missing is seen to by `all`.
 LOOKED_AT = ["measure/measurements.parquet"]
 JUDGED = ["cells.csv", "cells.parquet", *LAST_RESULTS]
 SHOWN = {"overlay.png": "Cells", "integrity.json": "Quality"}
@@ -105,8 +107,7 @@ for number, samples in JOBS.items():
         name:
             f"judge_{number}"
         input:
-            images=files_for(samples, image_if_there),
-            measured=results_of(samples, *LOOKED_AT),
+            measured=results_of(samples[:1], *LOOKED_AT),
             references=files_for(samples, reference_of),
             model=model_file(None),
         output:

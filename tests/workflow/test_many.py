@@ -95,6 +95,11 @@ def test_failure_is_of_its_sample_alone_and_the_next_run_finishes(together: Proj
     assert done.returncode == 0, done.stdout
     assert copy.ledger()["cut"]["outcome"] == "done"
     assert copy.planned(*copy.settings(SETTINGS), *MANY) == {}
+    # a lost file is missed, also of one that is not the first of its job
+    for name, again in (("integrity.json", {"judge_1"}), ("measure/measurements.parquet", {"look_1", "judge_1"})):
+        (copy.folder / "results" / "samples" / "cut" / name).unlink()
+        planned = copy.planned(*copy.settings(SETTINGS), *MANY)
+        assert set(planned) & {"look_1", "look_2", "judge_1"} == again, name
 
 
 def test_changed_row_of_the_sheet_runs_its_job_again_and_no_other(together: Project, tmp_path: Path) -> None:
