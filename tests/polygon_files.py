@@ -15,7 +15,7 @@ from cell_tables import measured, write_measured
 from fields import Labels
 from numpy.typing import NDArray
 
-from cellseg.classify.verdict import VERDICT_COLUMNS
+from cellseg.columns import VERDICT_COLUMNS
 from cellseg.io.labels import write_labels
 from cellseg.io.table import TableWriter, schema_of
 from cellseg.measure.boxes import scan_cells

@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import shutil
+import string
 import subprocess
 import sys
 import time
@@ -37,6 +38,15 @@ def check_inputs(config):
     if checked.returncode:
         raise WorkflowError(checked.stderr.strip())
     config.update(json.loads(checked.stdout))
+
+
+def check_jobs_can_start():
+    """Stop before jobs are sent to other machines by a command line that would break there."""
+    if workflow.non_local_exec and set(sys.executable) & set(string.whitespace):
+        raise WorkflowError(
+            f"{sys.executable}: jobs on other machines are started by this path, and snakemake writes it into their "
+            "scripts without quotes; install cellseg in a folder without blanks in its path (docs/cluster.md)"
+        )
 
 
 def fits_schema(config):

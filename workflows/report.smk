@@ -213,6 +213,7 @@ rule check:
 
 
 onstart:
+    check_jobs_can_start()
     withdraw_ledger()
 
 

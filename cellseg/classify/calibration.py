@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 Floats = NDArray[np.float64]
@@ -80,4 +79,6 @@ def estimate_share(probability: Floats, *, low: float = 0.01, high: float = 0.99
         return low
     if slope(high) >= 0:
         return high
+    from scipy.optimize import brentq  # a quarter of a second that most commands do without
+
     return float(brentq(slope, low, high, xtol=1e-12))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from cellseg.classify_config import ReferenceSettings
 
@@ -136,6 +135,8 @@ def _local(rising: Floats) -> tuple[Floats, Floats]:
     the falling fit to the steps of their distribution; pi0, the share of healthy cells, by those over 1/2 (Storey 2002,
     J R Stat Soc B 64:479).
     """
+    from scipy.optimize import isotonic_regression  # a quarter of a second that most commands do without
+
     if not rising.size:
         return np.empty(0), np.empty(0)
     values, counts = np.unique(rising, return_counts=True)

@@ -21,18 +21,8 @@ from cellseg.classify.supervised import Classifier, check_classifier, even_proba
 from cellseg.classify.tissues import TISSUE
 from cellseg.classify.travel import EvenDraw, Frame, slide_frame
 from cellseg.classify_config import ClassifySettings
-from cellseg.columns import Column, find_column
 from cellseg.types import Stain
 
-VERDICT_COLUMNS: tuple[Column, ...] = tuple(
-    find_column(name)
-    for name in (
-        "cell_id", "status", "abnormal_probability", "abnormal_score", "called_abnormal", "scored_by",
-        "healthy_p_value", "n_reasons", "reason_1", "reason_2", "reason_3", "reasons",
-        "assessable", "out_of_focus", "overlapping", "saturated", "too_small",
-    )
-)  # fmt: skip
-"""Columns of the verdicts table."""
 _FRAME_CELLS = 20_000
 """Cells of a slide, evenly spaced, that tell what its cells look like."""
 

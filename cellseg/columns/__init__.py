@@ -231,3 +231,14 @@ def mapped_tissues(names: Iterable[str]) -> tuple[str, ...]:
 def describe_columns(names: Iterable[str]) -> list[dict[str, str | float | None]]:
     """What `columns.json` says of each named column, in order."""
     return [asdict(find_column(name)) for name in names]
+
+
+VERDICT_COLUMNS: tuple[Column, ...] = tuple(
+    find_column(name)
+    for name in (
+        "cell_id", "status", "abnormal_probability", "abnormal_score", "called_abnormal", "scored_by",
+        "healthy_p_value", "n_reasons", "reason_1", "reason_2", "reason_3", "reasons",
+        "assessable", "out_of_focus", "overlapping", "saturated", "too_small",
+    )
+)  # fmt: skip
+"""Columns of the verdicts table."""

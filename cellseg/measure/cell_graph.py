@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy.spatial import Delaunay, QhullError
 
 SAME = 1e-9
 """Sine of an angle below which it is none: centroids are known no better than to 1e-9 of their distances."""
@@ -122,6 +121,8 @@ def _triangulate(points: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArra
     Corners go round so that the cross product of two sides in (y, x) is positive. Flat triangles at the hull, which
     rounding makes of points on one line, are taken off.
     """
+    from scipy.spatial import Delaunay, QhullError  # a fifth of a second that most commands do without
+
     none = np.empty((0, 3), np.int32)
     if len(points) < 3:
         return none, none, np.empty((0, 2), np.int32)

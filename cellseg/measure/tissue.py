@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from cellseg.columns import safe_names, signed_distance_name
 
@@ -117,6 +116,8 @@ def _distances(places: NDArray[np.int64], edges: Edges, n_classes: int, *, reach
 
     Infinite beyond `reach_px`.
     """
+    from scipy.spatial import KDTree  # a fifth of a second that slides without a map do without
+
     out = np.full((len(places), n_classes + 1), np.inf)
     kinds = np.minimum(edges.classes, n_classes)
     for kind in np.unique(kinds) if len(places) else ():

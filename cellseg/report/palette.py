@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import colorsys
 from functools import cache
 
-import matplotlib
-import matplotlib.colors
 from PIL import ImageFont
 
 from cellseg.types import Status
@@ -40,7 +39,7 @@ close to hematoxylin and eosin come last."""
 
 def tissue_colours(n: int) -> tuple[RGB, ...]:
     """A colour for each of `n` tissues; from the thirteenth on they are spread over hues, and less far apart."""
-    more = [matplotlib.colors.hsv_to_rgb((0.618 * k % 1, 0.55, 0.75)) for k in range(max(n - len(TISSUE_RGB), 0))]
+    more = [colorsys.hsv_to_rgb(0.618 * k % 1, 0.55, 0.75) for k in range(max(n - len(TISSUE_RGB), 0))]
     rest = tuple((round(r * 255), round(g * 255), round(b * 255)) for r, g, b in more)
     return (TISSUE_RGB + rest)[:n]
 
@@ -53,6 +52,8 @@ PAPER: RGB = (255, 255, 255)
 @cache
 def typeface(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which matplotlib brings along: it has the micro sign and looks the same on every machine."""
+    import matplotlib  # many who want a colour write no text
+
     name = "DejaVuSans-Bold" if bold else "DejaVuSans"
     return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/{name}.ttf", size_px)
 

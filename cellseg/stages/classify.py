@@ -14,7 +14,6 @@ from cellseg.classify.reference import ReferenceFit, find_drift
 from cellseg.classify.rules import rules_for
 from cellseg.classify.tissues import unknown_tissues
 from cellseg.classify.verdict import (
-    VERDICT_COLUMNS,
     SlideFacts,
     check_verdict_inputs,
     gather_facts,
@@ -25,6 +24,7 @@ from cellseg.classify.verdict import (
     verdict_inputs,
 )
 from cellseg.classify_config import ClassifySettings
+from cellseg.columns import VERDICT_COLUMNS
 from cellseg.errors import ModelError
 from cellseg.io.table import TableWriter, count_rows, read_batches, read_schema
 from cellseg.preprocess.recipe import Recipe

@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cellseg.classify.verdict import VERDICT_COLUMNS
-from cellseg.columns import Column, describe_columns, find_column
+from cellseg.columns import VERDICT_COLUMNS, Column, describe_columns, find_column
 from cellseg.errors import TableError
 from cellseg.io.atomic import write_json
 from cellseg.io.table import TableWriter, csv_rows, read_batches, read_schema

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,20 @@ def test_no_sheet_says_how_to_make_one(project: Project) -> None:
     assert done.returncode != 0
     assert "samples.tsv" in done.stdout
     assert "cellseg init" in done.stdout
+
+
+def test_jobs_are_not_sent_where_the_path_of_python_would_break_them(project: Project, tmp_path: Path) -> None:
+    project.image("a")
+    project.sheet({"a": "test"})
+    (tmp_path / "with blank").symlink_to(sys.prefix)
+    python, sent = tmp_path / "with blank" / "bin" / "python", tmp_path / "sent"
+    send = ("--executor", "cluster-generic", "--cluster-generic-submit-cmd", f"touch '{sent}'; true", "--jobs", "1")
+    done = subprocess.run(
+        [python, "-m", "snakemake", *project.command(*send)[1:]], cwd=project.folder, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and not sent.exists()
+    assert f"{python}: jobs on other machines are started by this path" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_missing_image_fails_alone(project: Project) -> None:

@@ -12,6 +12,7 @@ from fields import blobs, he_look
 from workflow.project import Project
 
 pytestmark = pytest.mark.slow
+TOGETHER = ("--config", "compute={samples_per_job: 2}")
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def test_each_stops_alone_and_where_asked_for_is_corrected(project: Project) -> None:
-    done = project.snakemake()
+    done = project.snakemake(*TOGETHER)
     ledger = project.ledger()
     assert done.returncode == 1
     assert {name: (row["outcome"], row["stage"]) for name, row in ledger.items()} == {
@@ -40,7 +41,7 @@ def test_each_stops_alone_and_where_asked_for_is_corrected(project: Project) -> 
 
 
 def _rescale(project: Project) -> None:
-    done = project.snakemake(*project.settings("input: {pixel_size: {action: rescale}}\n"))
+    done = project.snakemake(*project.settings("input: {pixel_size: {action: rescale}}\n"), *TOGETHER)
     ledger = project.ledger()
     assert done.returncode == 0, done.stdout
     assert {row["outcome"] for row in ledger.values()} == {"done"}

@@ -67,7 +67,8 @@ def test_train_rule_of_verdicts(tmp_path: Path) -> None:
     project.sheet(dict.fromkeys(("one", "two", "three"), "test"))
     train = {"labels": "my labels.parquet", "classifier": {"model": "boosting", "trees": 5, "min_leaf_cells": 3}}
     exclude = {"border": False, "min_focus_fraction": 0.0}
-    options = project.settings(json.dumps({"train": train, "classify": {"exclude": exclude}}))
+    together = {"compute": {"samples_per_job": 3}}
+    options = project.settings(json.dumps({"train": train, "classify": {"exclude": exclude}} | together))
     done = project.snakemake(*options)
     assert done.returncode == 0, done.stdout
     rows = []

@@ -11,8 +11,8 @@ import pytest
 from asserts import assert_partition, assert_table, nan_as_none
 from cell_tables import COLUMNS, mapped, measured, recipe, write_measured
 
-from cellseg.classify.verdict import VERDICT_COLUMNS
 from cellseg.classify_config import ClassifySettings, ExcludeSettings, ReferenceSettings, Rule
+from cellseg.columns import VERDICT_COLUMNS
 from cellseg.errors import ConfigError, ModelError, TableError
 from cellseg.stages.classify import classify_cells, read_reference, tissue_notes
 from cellseg.stages.outcome import Failure, write_failure
