@@ -19,7 +19,7 @@ run: results/demo/samples.tsv ## install what a run needs, run the demo by both 
 	cellseg demo results/demo --report results --report results/maskrcnn
 
 test: .venv/installed-dev ## install all, run the whole test suite
-	python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile # threads that wait for each other double the time
 
 check: .venv/installed-dev ## what the tests cannot see: style, types, workflow lint
 	ruff check .
